@@ -1,0 +1,153 @@
+# The table of contents. `make` builds, `make check` tests, `make demo` shows, `make help` lists the rest.
+
+VERSION = 0.1.0
+PREFIX = /usr/local
+DESTDIR =
+B = build$(if $(SANITIZE),/sanitize)
+
+# ---- libraries: asked of pkg-config once ----
+lib = $(shell pkg-config --libs $(1) 2>/dev/null || echo -l$(patsubst lib%,%,$(1)))
+JSON   := $(call lib,jansson)
+CURL   := $(call lib,libcurl)
+SQLITE := $(call lib,sqlite3) $(call lib,libcrypto)
+INI    := $(call lib,inih)
+
+# ---- commands: rooms of common/ they link, and libraries beyond base ----
+COMMANDS =
+define command
+COMMANDS += $(1)
+$(B)/bin/$(1): $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/$(1)/*.c)) $(B)/lib/front.a $(patsubst %,$(B)/lib/%.a,$(2) base)
+$(B)/bin/$(1): private LIBS = $(3)
+endef
+$(eval $(call command,as-ingest,alert store,$(SQLITE) $(JSON)))
+$(eval $(call command,as-fetch-alerts,store,$(SQLITE)))
+$(eval $(call command,as-inspect,engine store,$(CURL) $(JSON) $(SQLITE)))
+$(eval $(call command,as-resolve-policy,policy store,$(SQLITE)))
+$(eval $(call command,as-decide,policy,))
+$(eval $(call command,as-start,engine,$(CURL) $(JSON)))
+$(eval $(call command,as-clone,engine,$(CURL) $(JSON)))
+$(eval $(call command,as-remove,engine,$(CURL) $(JSON)))
+$(eval $(call command,as-lb-update,lb,))
+$(eval $(call command,as-audit,store,$(SQLITE)))
+$(eval $(call command,as-ack-alerts,store,$(SQLITE)))
+$(eval $(call command,as-policy,policy store,$(SQLITE) $(JSON)))
+
+ROOMS  = base alert policy engine lb store
+PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
+UNITS  = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+PIPES  = $(wildcard pipelines/*)
+MANS   = $(wildcard man/*.[157])
+
+# ---- flags ----
+CFLAGS   = -O2 -g
+CPPFLAGS_ALL = -D_GNU_SOURCE -DAS_VERSION='"$(VERSION)"' -Icommon -I. $(if $(findstring -O,$(CFLAGS)),$(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)) $(CPPFLAGS)
+CFLAGS_ALL   = -std=c11 -Wall -Wextra -fPIE -fstack-protector-strong -MMD -MP $(CFLAGS) $(STRICT) $(SAN)
+LDFLAGS_ALL  = -pie -Wl,-z,relro,-z,now,--as-needed $(SAN) $(LDFLAGS)
+ifdef DEVELOPER
+STRICT = -Werror -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wvla
+endif
+ifdef SANITIZE
+SAN = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+
+.PHONY: all units check lint demo deps install uninstall clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: $(PROGRAMS) completions
+
+help:
+	@echo 'make                 build into $(B)/bin'
+	@echo 'make check           install test packages if missing, build, run every test'
+	@echo 'make demo            a container, a load, copies behind HAProxy, and away again'
+	@echo 'make deps            install the packages for building and testing (Debian, Ubuntu)'
+	@echo 'make install         DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
+	@echo 'make lint            cppcheck, clang-tidy, shellcheck, mandoc, layering'
+	@echo 'DEVELOPER=1          strict warnings are errors;  SANITIZE=address,undefined'
+
+# ---- rules ----
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+$(B)/obj/common/store/schema.o: $(B)/gen/schema.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -Icommon/store $(CFLAGS_ALL) -c -o $@ $<
+
+$(B)/gen/schema.c: common/store/schema/embed.sh $(wildcard common/store/schema/*.sql)
+	@mkdir -p $(@D)
+	sh $^ >$@
+
+define room
+$(B)/lib/$(1).a: $$(patsubst %.c,$(B)/obj/%.o,$$(wildcard common/$(1)/*.c)) $(if $(filter store,$(1)),$(B)/obj/common/store/schema.o)
+endef
+$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+$(B)/lib/front.a: $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/front/*.c))
+$(B)/lib/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/bin/%:
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(INI)
+
+units: $(UNITS)
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engine lb store base)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
+
+# ---- completions come from the option tables of the commands ----
+completions: $(foreach c,$(COMMANDS),$(B)/completions/$(c).bash $(B)/completions/_$(c) $(B)/completions/$(c).fish)
+.PHONY: completions
+$(B)/completions/%.bash: $(B)/bin/%
+	@mkdir -p $(@D) && $< --completion bash >$@
+$(B)/completions/_%: $(B)/bin/%
+	@mkdir -p $(@D) && $< --completion zsh >$@
+$(B)/completions/%.fish: $(B)/bin/%
+	@mkdir -p $(@D) && $< --completion fish >$@
+
+# ---- tests ----
+check:
+	@tests/deps.sh build test
+	@tests/check B='$(B)' DEVELOPER='$(DEVELOPER)' SANITIZE='$(SANITIZE)'
+
+lint:
+	@tests/deps.sh build test
+	@tests/lint
+
+demo:
+	@tests/deps.sh build demo
+	@$(MAKE) --no-print-directory -s all
+	@tests/demo
+
+deps:
+	@tests/deps.sh build test
+
+# ---- installing ----
+BIN  = $(DESTDIR)$(PREFIX)/bin
+EXEC = $(DESTDIR)$(PREFIX)/libexec/autoscale
+MAN  = $(DESTDIR)$(PREFIX)/share/man
+install: all
+	install -d $(BIN) $(EXEC)/pipelines $(MAN)/man1 $(MAN)/man5 $(MAN)/man7 $(DESTDIR)$(PREFIX)/share/doc/autoscale \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 755 $(PROGRAMS) $(BIN)
+	install -m 755 $(PIPES) $(EXEC)/pipelines
+	for s in 1 5 7; do for m in man/*.$$s; do [ ! -e $$m ] || install -m 644 $$m $(MAN)/man$$s; done; done
+	for c in $(COMMANDS); do \
+	  install -m 644 $(B)/completions/$$c.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c; \
+	  install -m 644 $(B)/completions/_$$c $(DESTDIR)$(PREFIX)/share/zsh/site-functions; \
+	  install -m 644 $(B)/completions/$$c.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d; done
+	install -m 644 README.md LICENSE cron/crontab.example $(DESTDIR)$(PREFIX)/share/doc/autoscale
+
+uninstall:
+	rm -rf $(EXEC) $(DESTDIR)$(PREFIX)/share/doc/autoscale
+	for c in $(COMMANDS); do rm -f $(BIN)/$$c $(MAN)/man1/$$c.1 \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$c \
+	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$c.fish; done
+	for m in $(notdir $(MANS)); do rm -f $(MAN)/man?/$$m; done
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

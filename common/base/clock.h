@@ -1,0 +1,31 @@
+/* Times and durations. Inside: int64_t milliseconds, UTC since the epoch. In records: RFC 3339 with milliseconds
+ * and Z; durations are numbers of seconds. Only cmd/ reads the clock; the domain gets `now` as a parameter. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include "base/jv.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CLOCK_TEXT 32 /* enough for any time that clock_format writes */
+#define TIME_NONE INT64_MIN
+
+int64_t clock_now_ms(void);       /* CLOCK_REALTIME */
+int64_t clock_monotonic_ms(void); /* for deadlines */
+void clock_sleep_ms(int64_t ms);
+
+/* "2026-11-24T02:55:16.123Z". Years 0000 to 9999. */
+void clock_format(int64_t ms, char out[CLOCK_TEXT]);
+/* RFC 3339 with any offset, `T` or space, any number of fraction digits (cut to ms). False when it is no time. */
+bool clock_parse(const char *s, int64_t *ms);
+/* A JSON string that is a time, or false. */
+bool clock_json(struct jv v, int64_t *ms);
+
+/* "250ms", "30s", "5m", "1h30m", "2d", or a plain number of seconds with an optional fraction: milliseconds, 0 to
+ * 10 years. False for anything else, a sign included. */
+bool duration_parse(const char *s, int64_t *ms);
+/* Seconds as JSON number text: "30", "0.25". */
+void duration_json(struct buf *b, int64_t ms);
+
+#endif

@@ -1,0 +1,47 @@
+/* The configuration, autoscale.conf(5). Read once by a command, then read only. */
+#ifndef BASE_CONF_H
+#define BASE_CONF_H
+
+#include "base/err.h"
+#include "base/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct conf_host {
+	char *name;      /* "local" when none is configured */
+	char *url;       /* unix:///run/docker.sock, tcp://10.0.0.5:2376, ssh://... */
+	char *cert_path; /* folder with ca.pem, cert.pem, key.pem; NULL: no TLS */
+	char *context, *engine, *zone, *cloud, *address, *weight;
+};
+
+struct conf_lb {
+	char *name;
+	char *driver; /* haproxy */
+	char *socket, *config, *admin, *master;
+};
+
+enum conf_labels { CONF_LABELS_TRUST, CONF_LABELS_NARROW, CONF_LABELS_IGNORE };
+
+struct conf {
+	char *file;          /* the file that was read, or NULL: defaults */
+	char *store, *alerts; /* URLs; never NULL after conf_load */
+	struct conf_host *hosts;
+	size_t nhosts; /* at least 1 */
+	struct conf_lb *lbs;
+	size_t nlbs;
+	long max_replicas, per_host; /* default 100, 50 */
+	bool privileged;             /* copying a privileged container is allowed */
+	enum conf_labels labels;
+};
+
+/* Reads FILE, or when it is NULL: $AUTOSCALE_CONF, else ~/.config/autoscale/autoscale.conf over
+ * /etc/autoscale/autoscale.conf as far as they exist. Then the environment: AUTOSCALE_STORE, AUTOSCALE_ALERTS,
+ * DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH (the last three only when no host is configured).
+ * ERR_CONFIG: "FILE:LINE: unknown key "stoer" in [store] (did you mean "store"?)". */
+int conf_load(struct conf *conf, const char *file, struct err *err);
+void conf_release(struct conf *conf);
+const struct conf_host *conf_host(const struct conf *conf, const char *name); /* NULL: no such host */
+const struct conf_lb *conf_lb(const struct conf *conf, const char *name);
+
+#endif

@@ -1,0 +1,32 @@
+/* HTTP/1.1 over libcurl for the engines and admin interfaces: one kept connection per struct http, no redirects, no
+ * proxies, a limit on every wait and on every body. Not thread safe: one struct http per thread. */
+#ifndef BASE_HTTP_H
+#define BASE_HTTP_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+
+struct http;
+
+struct http_target {
+	const char *unix_path; /* a socket, or NULL for TCP */
+	const char *base;      /* "http://localhost" or "https://10.0.0.5:2376": scheme, host and port, no path */
+	const char *ca, *cert, *key; /* PEM files; with https the peer is always verified */
+	const char *name;      /* what messages call the peer: "host edge-1" */
+	long connect_ms, call_ms; /* 0: HTTP_CONNECT_MS, HTTP_CALL_MS */
+};
+
+struct http *http_new(const struct http_target *target, struct err *err);
+void http_free(struct http *h);
+
+/* One request. path begins with '/'. body NULL: none; else JSON of body_n bytes unless content_type says otherwise
+ * (NULL: application/json). call_ms 0: the target's; a call that waits for a grace period passes more. The reply's
+ * body replaces what is in *reply, whose max bounds it; *status gets the HTTP status, whichever it is. -1 only when
+ * there is no complete answer: UNAVAILABLE (could not connect, cut, time limit: the outcome of a request that
+ * changes something is then unknown), DENIED (permission, certificate), LIMIT (body). */
+int http_call(struct http *h, const char *method, const char *path, const void *body, size_t body_n,
+              const char *content_type, long call_ms, struct buf *reply, long *status, struct err *err);
+
+#endif

@@ -1,0 +1,140 @@
+#include "base/options.h"
+
+#include "base/clock.h"
+
+#include <ctype.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+static int take(const struct option_row *row, const char *arg, struct err *err)
+{
+	char *end;
+
+	switch (row->kind) {
+	case OPTION_FLAG:
+		*(bool *)row->dest = true;
+		return 0;
+	case OPTION_TEXT:
+		*(const char **)row->dest = arg;
+		return 0;
+	case OPTION_COUNT: {
+		const long long v = strtoll(arg, &end, 10);
+		if (!isdigit((unsigned char)*arg) || *end || v > INT32_MAX)
+			return err_set(err, ERR_USAGE, "--%s wants a number from 0 to %d, not \"%s\"", row->name, INT32_MAX, arg);
+		*(int64_t *)row->dest = v;
+		return 0;
+	}
+	case OPTION_DURATION:
+		if (!duration_parse(arg, row->dest))
+			return err_set(err, ERR_USAGE, "--%s wants a duration such as 30s, 5m or 1.5, not \"%s\"", row->name, arg);
+		return 0;
+	}
+	return 0;
+}
+
+int options_parse(const struct option_row *rows, int argc, char **argv, int *first, struct err *err)
+{
+	struct option longs[OPTIONS_MAX + 1] = {0};
+	char shorts[2 * OPTIONS_MAX + 2] = ":";
+	size_t n = 0, s = 1;
+
+	for (; rows[n].name && n < OPTIONS_MAX; n++) {
+		const int has = rows[n].kind == OPTION_FLAG ? no_argument : required_argument;
+		longs[n] = (struct option){rows[n].name, has, NULL, (int)(256 + n)};
+		if (rows[n].letter) {
+			shorts[s++] = rows[n].letter;
+			if (has == required_argument)
+				shorts[s++] = ':';
+		}
+	}
+	opterr = 0;
+	for (;;) {
+		const int at = optind;
+		const int c = getopt_long(argc, argv, shorts, longs, NULL);
+		if (c == -1)
+			break;
+		if (c == '?' && optopt && optopt < 256)
+			return err_set(err, ERR_USAGE, "unknown option -%c", optopt);
+		if (c == '?')
+			return err_set(err, ERR_USAGE, "%s: %s", argv[at < argc ? at : argc - 1],
+			               optopt ? "takes no argument" : "unknown or ambiguous option");
+		size_t i = 0;
+		while (i < n && c != longs[i].val && !(c < 256 && c == rows[i].letter) &&
+		       !(c == ':' && (optopt == longs[i].val || (optopt < 256 && optopt == rows[i].letter))))
+			i++;
+		if (c == ':')
+			return err_set(err, ERR_USAGE, "--%s wants %s", rows[i].name, rows[i].arg);
+		if (take(&rows[i], optarg, err) < 0)
+			return -1;
+	}
+	*first = optind;
+	return 0;
+}
+
+void options_help(const struct command *c, const struct option_row *rows, struct buf *out)
+{
+	buf_printf(out, "usage: %s [OPTION ...]%s%s\n%s\n\n", c->name, *c->operands ? " " : "", c->operands, c->summary);
+	for (; rows->name; rows++) {
+		char left[64];
+		struct buf b = BUF_INIT(sizeof left - 1);
+		if (rows->letter)
+			buf_printf(&b, "-%c, ", rows->letter);
+		else
+			buf_puts(&b, "    ");
+		buf_printf(&b, "--%s%s%s", rows->name, rows->arg ? " " : "", rows->arg ? rows->arg : "");
+		buf_printf(out, "  %-28s %s\n", b.p ? b.p : "", rows->help);
+		buf_release(&b);
+	}
+	buf_printf(out, "\nThe manual, %s(1), has the rest.\n", c->name);
+}
+
+/* Help text inside a shell's quotes: our own constants, kept free of quotes and brackets that shells read. */
+static void plain(struct buf *out, const char *s)
+{
+	for (; *s; s++)
+		if (!strchr("'\"\\[]:$`", *s))
+			buf_putc(out, *s);
+}
+
+int options_completion(const struct command *c, const struct option_row *rows, const char *shell, struct buf *out,
+                       struct err *err)
+{
+	if (strcmp(shell, "bash") == 0) {
+		buf_printf(out, "complete -o default -W '");
+		for (const char *gap = ""; rows->name; rows++, gap = " ")
+			buf_printf(out, "%s--%s", gap, rows->name);
+		buf_printf(out, "' %s\n", c->name);
+		return 0;
+	}
+	if (strcmp(shell, "zsh") == 0) {
+		buf_printf(out, "#compdef %s\n_arguments \\\n", c->name);
+		for (; rows->name; rows++) {
+			buf_printf(out, "  '--%s[", rows->name);
+			plain(out, rows->help);
+			buf_printf(out, "]%s%s:' \\\n", rows->arg ? ":" : "", rows->arg ? rows->arg : "");
+			if (!rows->arg) { /* a flag has no trailing argument part */
+				out->n -= 5;
+				buf_puts(out, "' \\\n");
+			}
+		}
+		buf_puts(out, "  '*:operand:_default'\n");
+		return 0;
+	}
+	if (strcmp(shell, "fish") == 0) {
+		for (; rows->name; rows++) {
+			buf_printf(out, "complete -c %s -l %s", c->name, rows->name);
+			if (rows->letter)
+				buf_printf(out, " -s %c", rows->letter);
+			if (rows->arg)
+				buf_puts(out, " -r");
+			buf_puts(out, " -d '");
+			plain(out, rows->help);
+			buf_puts(out, "'\n");
+		}
+		return 0;
+	}
+	return err_set(err, ERR_USAGE, "completions are made for bash, zsh and fish, not for \"%s\"", shell);
+}

@@ -1,0 +1,82 @@
+/* Records and the loop that every stage runs, autoscale-record(5).
+ *
+ * A stage keeps the bytes of the line it read, validated once, and inserts or replaces members of its own; every
+ * other byte leaves as it came. The loop reads lines of bounded length, reports bad ones by number and goes on,
+ * writes in blocks and flushes whenever the input would block, so that a record never waits inside a stage. */
+#ifndef BASE_RECORD_H
+#define BASE_RECORD_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/jv.h"
+#include "base/limits.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+#define RECORD_VERSION 1
+
+struct record_edit {
+	char name[24];
+	struct buf value;
+};
+
+struct record {
+	unsigned long line;  /* of the input; 0 when the command made the record */
+	struct jv whole;     /* the object */
+	struct jv_member *members;
+	size_t nmembers;
+	struct record_edit edits[EDITS_MAX];
+	size_t nedits;
+};
+
+/* A member as it stands now, edits included. Absent: .p is NULL. Good until the next edit of that member. */
+struct jv record_get(const struct record *r, const char *name);
+/* The buffer that becomes the member's value; empty at first. What is written must be one JSON value. */
+struct buf *record_edit(struct record *r, const char *name);
+/* Adds one element (JSON text) to a member that is an array; makes the array when it is not there. */
+void record_append(struct record *r, const char *name, const struct buf *element);
+/* Sets `error`, unless the record has one: the first failure stays. at: ms UTC. */
+void record_fail(struct record *r, const char *stage, const struct err *err, int64_t at);
+
+/* Reading what every stage needs. -1: MISSING, with the member's name. */
+int record_service(const struct record *r, char out[SERVICE_NAME_MAX + 1], struct err *err);
+int record_now(const struct record *r, int64_t *now, struct err *err);
+
+/* What happens to a record after its stage saw it. */
+enum record_fate {
+	RECORD_ERROR = -1, /* err becomes the record's `error`, is reported, and the record is printed */
+	RECORD_PRINT = 0,
+	RECORD_DROP = 1,
+};
+typedef enum record_fate (*record_fn)(void *ctx, struct record *r, struct err *err);
+
+struct record_loop {
+	const char *stage; /* "as-decide" */
+	int in, out;       /* descriptors */
+	record_fn each;
+	void *ctx;
+	bool errors_too; /* also call `each` for records that carry an error; else they pass */
+	bool flush_each; /* acting stages: no action after a record that could not be written */
+	int64_t (*clock)(void); /* for error.at; NULL: the record's own `now` */
+	void (*report)(void *ctx, unsigned long line, const struct err *err);
+	void *report_ctx;
+	const volatile sig_atomic_t *stop; /* not 0: leave after the record in hand; may be NULL */
+
+	bool failed, bad_input; /* results: some record carries an error of ours; some line was bad */
+
+	struct buf input, output; /* private */
+	struct jv_member *members;
+};
+
+int record_loop_init(struct record_loop *l, struct err *err);
+/* Reads `in` to its end. -1: input unreadable or OUTPUT; bad lines are no failure of the loop. */
+int record_loop_run(struct record_loop *l, struct err *err);
+/* The same for one record the command made itself (bytes without newline). */
+int record_loop_one(struct record_loop *l, const char *bytes, size_t n, struct err *err);
+/* Writes a line as it is, for commands whose output is not a stage's. */
+int record_loop_put(struct record_loop *l, const char *bytes, size_t n, struct err *err);
+int record_loop_flush(struct record_loop *l, struct err *err);
+void record_loop_release(struct record_loop *l);
+
+#endif
