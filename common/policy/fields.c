@@ -1,0 +1,296 @@
+#include "policy/policy.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+/* ---- one parser per type: label text -> JSON ---- */
+
+static bool put_text(const char *text, struct buf *json)
+{
+	buf_json_str(json, text);
+	return true;
+}
+
+static bool one_of(const char *text, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcmp(text, *words) == 0)
+			return true;
+	return false;
+}
+
+static bool whole(const char *text, int64_t max, struct buf *json)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	const long long v = strtoll(text, &end, 10);
+	if (*end || v > max)
+		return false;
+	buf_json_int(json, v);
+	return true;
+}
+
+static bool parse_count(const char *text, struct buf *json) { return whole(text, REPLICAS_MAX, json); }
+
+static bool parse_weight(const char *text, struct buf *json) { return whole(text, 256, json); }
+
+static bool parse_port(const char *text, struct buf *json)
+{
+	return strcmp(text, "0") != 0 && whole(text, 65535, json);
+}
+
+static bool parse_duration(const char *text, struct buf *json)
+{
+	int64_t ms;
+
+	if (!duration_parse(text, &ms))
+		return false;
+	duration_json(json, ms);
+	return true;
+}
+
+static bool parse_step(const char *text, struct buf *json) { return step_valid(text) && put_text(text, json); }
+
+/* Digits with an optional fraction, at most 15 characters, as it stands. */
+static size_t decimal(const char *text)
+{
+	const size_t whole_part = strspn(text, "0123456789");
+	const size_t n = whole_part + (text[whole_part] == '.' ? 1 + strspn(text + whole_part + 1, "0123456789") : 0);
+
+	return whole_part && n <= 15 && text[n - 1] != '.' && (*text != '0' || whole_part == 1) ? n : 0;
+}
+
+static bool parse_tolerance(const char *text, struct buf *json)
+{
+	const size_t n = decimal(text);
+
+	if (!n || text[n] || (strcmp(text, "1") != 0 && *text != '0'))
+		return false;
+	buf_puts(json, text);
+	return true;
+}
+
+/* METRIC=VALUE, repeatable with `;` */
+static bool parse_target(const char *text, struct buf *json)
+{
+	buf_putc(json, '{');
+	for (;;) {
+		const char *end = strchr(text, ';');
+		const size_t part = end ? (size_t)(end - text) : strlen(text);
+		const char *eq = memchr(text, '=', part);
+		if (!eq || eq == text)
+			return false;
+		const size_t n = decimal(eq + 1);
+		if (!n || eq + 1 + n != text + part)
+			return false;
+		buf_json_comma(json);
+		buf_json_strn(json, text, (size_t)(eq - text));
+		buf_putc(json, ':');
+		buf_put(json, eq + 1, n);
+		if (!end)
+			break;
+		text = end + 1;
+	}
+	buf_putc(json, '}');
+	return true;
+}
+
+/* 4/60s or 100%/15s */
+static bool parse_rate(const char *text, struct buf *json)
+{
+	const char *slash = strchr(text, '/');
+	int64_t ms;
+
+	if (!slash || slash - text > 8 || !duration_parse(slash + 1, &ms) || !ms)
+		return false;
+	const size_t n = strspn(text, "0123456789");
+	return n && *text != '0' && (text + n == slash || (text[n] == '%' && text + n + 1 == slash)) && put_text(text, json);
+}
+
+static bool parse_bool(const char *text, struct buf *json)
+{
+	static const char *const yes[] = {"true", "yes", "1", "on", NULL}, *const no[] = {"false", "no", "0", "off", NULL};
+
+	if (!one_of(text, yes) && !one_of(text, no))
+		return false;
+	buf_json_bool(json, one_of(text, yes));
+	return true;
+}
+
+#define WORDS(name, ...)                                                                                               \
+	static bool name(const char *text, struct buf *json)                                                               \
+	{                                                                                                                  \
+		static const char *const words[] = {__VA_ARGS__, NULL};                                                        \
+		return one_of(text, words) && put_text(text, json);                                                            \
+	}
+
+WORDS(parse_count_from, "labels", "db", "alert")
+WORDS(parse_placement, "spread", "pack", "same-host")
+WORDS(parse_victim, "idle", "newest", "oldest")
+WORDS(parse_available, "start,recreate", "recreate,start", "start", "recreate", "none")
+
+/* no, or all, up, down, each with an optional "until TIME" */
+static bool parse_paused(const char *text, struct buf *json)
+{
+	static const char *const words[] = {"no", "all", "up", "down", NULL};
+	char word[8];
+	int64_t until;
+	const size_t n = strcspn(text, " ");
+
+	if (n >= sizeof word)
+		return false;
+	memcpy(word, text, n);
+	word[n] = '\0';
+	if (!one_of(word, words))
+		return false;
+	if (text[n] && (strncmp(text + n, " until ", 7) != 0 || !clock_parse(text + n + 7, &until)))
+		return false;
+	return put_text(text, json);
+}
+
+static bool parse_missing(const char *text, struct buf *json)
+{
+	return strcmp(text, "hold") == 0 ? put_text(text, json) : parse_count(text, json);
+}
+
+/* health, tcp:PORT, http:PORT/PATH; empty: the health check if there is one, else TCP */
+static bool parse_ready(const char *text, struct buf *json)
+{
+	static const char *const words[] = {"", "health", "tcp", NULL};
+	const char *port = strncmp(text, "tcp:", 4) == 0 ? text + 4 : strncmp(text, "http:", 5) == 0 ? text + 5 : NULL;
+
+	if (one_of(text, words))
+		return put_text(text, json);
+	const size_t n = port ? strspn(port, "0123456789") : 0;
+	if (n < 1 || n > 5 || *port == '0' || (text[0] == 't' ? port[n] != '\0' : port[n] != '/'))
+		return false;
+	for (const char *p = port; *p; p++)
+		if (*p <= ' ' || *p == 0x7f)
+			return false;
+	return put_text(text, json);
+}
+
+static bool safe_name(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= 'A' && s[i] <= 'Z') && !(s[i] >= '0' && s[i] <= '9') &&
+		    (!i || (s[i] != '-' && s[i] != '_' && s[i] != '.')))
+			return false;
+	return n > 0 && n <= 63;
+}
+
+static bool parse_name(const char *text, struct buf *json)
+{
+	return safe_name(text, strlen(text)) && put_text(text, json);
+}
+
+static bool parse_names(const char *text, struct buf *json)
+{
+	for (const char *p = text;; p++) {
+		const size_t n = strcspn(p, ",");
+		if (!safe_name(p, n))
+			return false;
+		p += n;
+		if (!*p)
+			return put_text(text, json);
+	}
+}
+
+static bool parse_free(const char *text, struct buf *json) { return *text && put_text(text, json); }
+
+/* ---- the table ---- */
+
+#define COUNT_TEXT "a number from 0 to 10000"
+#define DURATION_TEXT "a duration such as 30s, 5m or 1.5"
+#define STEP_TEXT "2, 50% or bands such as 0..20:1;20..:25%"
+#define NAME_TEXT "letters, digits, dot, dash and underscore, at most 63"
+
+const struct policy_field policy_fields[] = {
+	{"min", "autoscale.min", NULL, "1", parse_count, COUNT_TEXT},
+	{"max", "autoscale.max", NULL, NULL, parse_count, COUNT_TEXT},
+	{"step", "autoscale.step", NULL, "1", parse_step, STEP_TEXT},
+	{"step_up", "autoscale.step-up", "step", "1", parse_step, STEP_TEXT},
+	{"step_down", "autoscale.step-down", "step", "1", parse_step, STEP_TEXT},
+	{"target", "autoscale.target", NULL, NULL, parse_target, "METRIC=VALUE;METRIC=VALUE"},
+	{"tolerance", "autoscale.tolerance", NULL, "0.1", parse_tolerance, "a fraction from 0 to 1"},
+	{"cooldown_up", "autoscale.cooldown-up", "cooldown", "0", parse_duration, DURATION_TEXT},
+	{"cooldown_down", "autoscale.cooldown-down", "cooldown", "60", parse_duration, DURATION_TEXT},
+	{"window_up", "autoscale.window-up", "window", "0", parse_duration, DURATION_TEXT},
+	{"window_down", "autoscale.window-down", "window", "300", parse_duration, DURATION_TEXT},
+	{"rate_up", "autoscale.rate-up", "rate", NULL, parse_rate, "4/60s or 100%/15s"},
+	{"rate_down", "autoscale.rate-down", "rate", NULL, parse_rate, "4/60s or 100%/15s"},
+	{"schedule", "autoscale.schedule", NULL, NULL, parse_free, "DAYS FROM-TO ZONE min=N max=N"},
+	{"stale_after", "autoscale.stale-after", NULL, "300", parse_duration, DURATION_TEXT},
+	{"on_missing", "autoscale.on-missing", NULL, "hold", parse_missing, "hold or a number"},
+	{"on_resolved", "autoscale.on-resolved", NULL, "false", parse_bool, "true or false"},
+	{"available", "autoscale.available", NULL, "start,recreate", parse_available, "start, recreate, both with a comma, or none"},
+	{"count_from", "autoscale.count-from", NULL, "labels", parse_count_from, "labels, db or alert"},
+	{"placement", "autoscale.placement", NULL, "spread", parse_placement, "spread, pack or same-host"},
+	{"victim", "autoscale.victim", NULL, "idle", parse_victim, "idle, newest or oldest"},
+	{"grace", "autoscale.grace", NULL, "10", parse_duration, DURATION_TEXT},
+	{"drain", "autoscale.drain", NULL, "30", parse_duration, DURATION_TEXT},
+	{"ready", "autoscale.ready", NULL, "", parse_ready, "health, tcp:PORT or http:PORT/PATH"},
+	{"ready_timeout", "autoscale.ready-timeout", NULL, "60", parse_duration, DURATION_TEXT},
+	{"paused", "autoscale.paused", NULL, "no", parse_paused, "no, all, up or down, with an optional \"until TIME\""},
+	{"dry_run", "autoscale.dry-run", NULL, "false", parse_bool, "true or false"},
+	{"lb", "autoscale.lb", NULL, NULL, parse_names, "names of load balancers, comma separated"},
+	{"lb_backend", "autoscale.lb.backend", NULL, NULL, parse_name, NAME_TEXT},
+	{"lb_port", "autoscale.lb.port", NULL, NULL, parse_port, "a port from 1 to 65535"},
+	{"lb_rule", "autoscale.lb.rule", NULL, NULL, parse_free, "Host(`NAME`) && PathPrefix(`/PATH`)"},
+	{"lb_weight", "autoscale.lb.weight", NULL, "100", parse_weight, "a number from 0 to 256"},
+	{"lb_network", "autoscale.lb.network", NULL, NULL, parse_name, NAME_TEXT},
+};
+const size_t policy_fields_count = sizeof policy_fields / sizeof *policy_fields;
+
+const struct policy_field *policy_field(const char *name)
+{
+	for (size_t i = 0; i < policy_fields_count; i++)
+		if (strcmp(policy_fields[i].name, name) == 0)
+			return &policy_fields[i];
+	return NULL;
+}
+
+static bool target_text(struct jv object, char *out, size_t size)
+{
+	struct buf b = BUF_INIT(size - 1);
+	struct jv_cursor c = jv_each(object);
+	struct jv_member m;
+	char name[256];
+
+	while (jv_next(&c, &m)) {
+		if (!jv_str((struct jv){m.name.p - 1, m.name.n + 2}, name, sizeof name) || !jv_is_number(m.value))
+			b.failed = true;
+		buf_printf(&b, "%s%s=%.*s", b.n ? ";" : "", name, (int)m.value.n, m.value.p);
+	}
+	const bool good = !b.failed && b.n;
+	if (good)
+		memcpy(out, b.p, b.n + 1);
+	buf_release(&b);
+	return good;
+}
+
+bool policy_text(struct jv v, char *out, size_t size)
+{
+	if (jv_is_string(v))
+		return jv_str(v, out, size);
+	if (jv_is_object(v))
+		return target_text(v, out, size);
+	if (!v.n || v.n >= size || jv_is_array(v) || jv_is_null(v))
+		return false;
+	memcpy(out, v.p, v.n);
+	out[v.n] = '\0';
+	return true;
+}
+
+bool policy_matches(const char *glob, const char *service)
+{
+	return strcmp(glob, service) == 0 || fnmatch(glob, service, 0) == 0;
+}

@@ -1,0 +1,227 @@
+#include "policy/policy.h"
+
+#include "base/limits.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+struct building {
+	const struct policy_limits *limits;
+	struct buf *out;
+	struct buf from, shadowed, warnings;
+	int64_t min, max; /* as resolved; -1: none */
+	char min_from[128], max_from[128];
+};
+
+static void warn(struct building *b, const char *from, const struct policy_field *f, const char *text)
+{
+	struct buf line = BUF_INIT(4096);
+
+	buf_printf(&line, "%s (%s): \"%.100s\" is not %s", f->name, from, text, f->wants);
+	buf_json_comma(&b->warnings);
+	buf_json_str(&b->warnings, line.p ? line.p : "");
+	buf_release(&line);
+}
+
+/* autoscale.cooldown-up -> AUTOSCALE_COOLDOWN_UP */
+static void variable_name(const char *label, char *out, size_t size)
+{
+	size_t i = 0;
+
+	for (; label[i] && i + 1 < size; i++)
+		out[i] = (char)(label[i] == '.' || label[i] == '-' ? '_' : toupper((unsigned char)label[i]));
+	out[i] = '\0';
+}
+
+/* The family's own name as it applies to this field: a scale-up row's `step` means step_up only. */
+static bool family_applies(const struct policy_source *s, const struct policy_field *f)
+{
+	if (!f->family || !s->type)
+		return f->family != NULL;
+	const bool up = strcmp(s->type, "scale-up") == 0, down = strcmp(s->type, "scale-down") == 0;
+	const size_t n = strlen(f->name);
+	const bool is_up = strcmp(f->name + n - 2, "up") == 0;
+	return (!up && !down) || up == is_up;
+}
+
+static struct jv by_label(const struct policy_source *s, const char *label)
+{
+	char name[64];
+
+	if (s->kind == POLICY_LABELS)
+		return jv_get(s->object, label);
+	variable_name(label, name, sizeof name);
+	return jv_get(s->object, name);
+}
+
+/* What one source says of one field; absent: it says nothing. */
+static struct jv lookup(const struct policy_source *s, const struct policy_field *f)
+{
+	char label[64];
+	struct jv v = {0};
+
+	switch (s->kind) {
+	case POLICY_LABELS:
+	case POLICY_VARIABLES:
+		v = by_label(s, f->label);
+		if (!jv_here(v) && f->family) {
+			(void)snprintf(label, sizeof label, "autoscale.%s", f->family);
+			v = by_label(s, label);
+		}
+		return v;
+	case POLICY_ROW:
+		v = jv_get(s->object, f->name);
+		return jv_is_null(v) && family_applies(s, f) ? jv_get(s->object, f->family) : v;
+	case POLICY_ALERT:
+		return strcmp(f->name, "min") == 0 || strcmp(f->name, "max") == 0 ? jv_get(s->object, f->name) : v;
+	}
+	return v;
+}
+
+/* The value of one source for one field as JSON in value. False: nothing usable (with a warning when it is bad). */
+static bool usable(struct building *b, const struct policy_source *s, const struct policy_field *f, struct buf *value)
+{
+	char text[POLICY_TEXT];
+	const struct jv v = lookup(s, f);
+
+	if (jv_is_null(v))
+		return false;
+	buf_reset(value);
+	if (!policy_text(v, text, sizeof text)) {
+		warn(b, s->from, f, "a value of another type or too long");
+		return false;
+	}
+	if (f->parse(text, value))
+		return true;
+	warn(b, s->from, f, text);
+	return false;
+}
+
+static void note_shadowed(struct building *b, const struct policy_field *f, bool first, const char *from,
+                          const struct buf *value)
+{
+	if (first) {
+		buf_json_key(&b->shadowed, f->name);
+		buf_putc(&b->shadowed, '[');
+	}
+	buf_json_comma(&b->shadowed);
+	buf_putc(&b->shadowed, '{');
+	buf_json_member_str(&b->shadowed, "from", from);
+	buf_json_key(&b->shadowed, "value");
+	buf_put(&b->shadowed, value->p, value->n);
+	buf_putc(&b->shadowed, '}');
+}
+
+/* The operator's ceiling is the last word on max, whoever asked for more. */
+static int64_t under_ceiling(struct building *b, const struct policy_field *f, const char *from, int64_t max)
+{
+	char text[32];
+
+	if (max <= b->limits->max_replicas)
+		return max;
+	(void)snprintf(text, sizeof text, "%lld", (long long)max);
+	warn(b, from, f, text);
+	b->warnings.n--; /* inside the quotes: the reason */
+	buf_printf(&b->warnings, "; the operator's max_replicas is %lld\"", (long long)b->limits->max_replicas);
+	return b->limits->max_replicas;
+}
+
+static void put_field(struct building *b, const struct policy_field *f, const char *from, const struct buf *value)
+{
+	const bool is_min = strcmp(f->name, "min") == 0, is_max = strcmp(f->name, "max") == 0;
+	int64_t bound = is_min || is_max ? jv_int_or((struct jv){value->p, value->n}, 0) : 0;
+
+	buf_json_member_str(&b->from, f->name, from);
+	buf_json_key(b->out, f->name);
+	if (!is_min && !is_max) {
+		buf_put(b->out, value->p, value->n);
+		return;
+	}
+	if (is_max)
+		bound = under_ceiling(b, f, from, bound);
+	buf_json_int(b->out, bound);
+	*(is_min ? &b->min : &b->max) = bound;
+	(void)snprintf(is_min ? b->min_from : b->max_from, sizeof b->min_from, "%s", from);
+}
+
+static bool tenant(const struct policy_source *s) { return s->kind == POLICY_LABELS || s->kind == POLICY_VARIABLES; }
+
+/* With `labels = narrow` a tenant's max above the operator's row gives way to it. */
+static bool too_wide(const struct policy_source *sources, size_t n, size_t at, const struct policy_field *f,
+                     const struct buf *value, struct building *b)
+{
+	struct buf other = BUF_INIT(4096);
+	bool wide = false;
+
+	if (!tenant(&sources[at]) || strcmp(f->name, "max") != 0)
+		return false;
+	for (size_t i = at + 1; i < n && !wide; i++)
+		if (sources[i].kind == POLICY_ROW && usable(b, &sources[i], f, &other))
+			wide = jv_int_or((struct jv){value->p, value->n}, 0) > jv_int_or((struct jv){other.p, other.n}, 0);
+	buf_release(&other);
+	return wide;
+}
+
+static void resolve_field(struct building *b, const struct policy_source *sources, size_t n,
+                          const struct policy_limits *limits, const struct policy_field *f)
+{
+	struct buf value = BUF_INIT(4096);
+	bool found = false, shadowed = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!usable(b, &sources[i], f, &value))
+			continue;
+		if (!found && limits->narrow && too_wide(sources, n, i, f, &value, b)) {
+			warn(b, sources[i].from, f, "a label above what the operator's rows allow");
+			continue;
+		}
+		if (!found)
+			put_field(b, f, sources[i].from, &value);
+		else
+			note_shadowed(b, f, !shadowed, sources[i].from, &value);
+		shadowed = found;
+		found = true;
+	}
+	if (shadowed)
+		buf_putc(&b->shadowed, ']');
+	if (!found && f->fallback) {
+		buf_reset(&value);
+		(void)f->parse(f->fallback, &value);
+		put_field(b, f, "default", &value);
+	}
+	buf_release(&value);
+}
+
+int policy_resolve(const struct policy_source *sources, size_t n, const struct policy_limits *limits, struct buf *out,
+                   struct err *err)
+{
+	struct building b = {
+		.limits = limits, .out = out, .from = BUF_INIT(65536), .shadowed = BUF_INIT(65536), .warnings = BUF_INIT(65536), .min = -1, .max = -1};
+	int bad;
+
+	buf_putc(out, '{');
+	buf_putc(&b.from, '{');
+	buf_putc(&b.shadowed, '{');
+	buf_putc(&b.warnings, '[');
+	for (size_t i = 0; i < policy_fields_count; i++)
+		resolve_field(&b, sources, n, limits, &policy_fields[i]);
+	buf_json_key(out, "from");
+	buf_put(out, b.from.p, b.from.n);
+	buf_puts(out, "},\"shadowed\":");
+	buf_put(out, b.shadowed.p, b.shadowed.n);
+	buf_puts(out, "},\"warnings\":");
+	buf_put(out, b.warnings.p, b.warnings.n);
+	buf_puts(out, "]}");
+	out->failed = out->failed || b.from.failed || b.shadowed.failed || b.warnings.failed;
+	bad = buf_ok(out, err);
+	if (!bad && b.max >= 0 && b.min > b.max)
+		bad = err_set(err, ERR_REFUSED, "min %lld (%s) is larger than max %lld (%s): correct one of them",
+		              (long long)b.min, b.min_from, (long long)b.max, b.max_from);
+	buf_release(&b.from);
+	buf_release(&b.shadowed);
+	buf_release(&b.warnings);
+	return bad;
+}
