@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+# HAProxy in master-worker mode with empty backends web, api (paths below /api) and static (a balance
+# rule that takes no dynamic servers). Exports AS_RIG_HAPROXY_SOCKET (Runtime API), _MASTER (master
+# socket), _CFG, _URL (answers 503 until a server joins) and _PID (the master's).
+
+haproxy_up() {
+	local server=$1 port
+	rig_need "$server" haproxy curl
+	rig_port port
+	cat >"$RIG/$server.cfg" <<-END
+		global
+		    stats socket $RIG/$server.sock mode 600 level admin expose-fd listeners
+		defaults
+		    mode http
+		    option redispatch
+		    retries 3
+		    timeout connect 1s
+		    timeout client 30s
+		    timeout server 30s
+		frontend fe
+		    bind 127.0.0.1:$port
+		    maxconn 4000
+		    use_backend api if { path_beg /api }
+		    default_backend web
+		backend web
+		    balance roundrobin
+		    option httpchk GET /
+		    # as-lb begin web
+		    # as-lb end web
+		backend api
+		    balance roundrobin
+		    option httpchk GET /
+		    # as-lb begin api
+		    # as-lb end api
+		backend static
+		    balance static-rr
+		    # as-lb begin static
+		    # as-lb end static
+	END
+	rig_spawn "$server" TERM haproxy -W -S "$RIG/$server-master.sock,mode,600" -f "$RIG/$server.cfg"
+	rig_wait "$server" 20 rig_answers "http://127.0.0.1:$port/"
+	rig_export "AS_RIG_${server^^}_SOCKET" "$RIG/$server.sock"
+	rig_export "AS_RIG_${server^^}_MASTER" "$RIG/$server-master.sock"
+	rig_export "AS_RIG_${server^^}_CFG" "$RIG/$server.cfg"
+	rig_export "AS_RIG_${server^^}_URL" "http://127.0.0.1:$port"
+	rig_export "AS_RIG_${server^^}_PID" "$RIG_PID"
+}
