@@ -4,6 +4,8 @@ VERSION = 0.1.0
 PREFIX = /usr/local
 DESTDIR =
 B = build$(if $(SANITIZE),/sanitize)
+Q = $(if $(V),,@)
+SAY = @$(if $(V),:,echo)
 
 # ---- libraries: asked of pkg-config once ----
 lib = $(shell pkg-config --libs $(1) 2>/dev/null || echo -l$(patsubst lib%,%,$(1)))
@@ -35,7 +37,7 @@ $(eval $(call command,as-policy,policy store,$(SQLITE) $(JSON)))
 ROOMS  = base alert policy engine lb store
 PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
 UNITS  = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
-PIPES  = $(wildcard pipelines/*)
+PIPES  = pipelines/autoscale pipelines/reconcile
 MANS   = $(wildcard man/*.[157])
 
 # ---- flags ----
@@ -62,20 +64,22 @@ help:
 	@echo 'make deps            install the packages for building and testing (Debian, Ubuntu)'
 	@echo 'make install         DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
 	@echo 'make lint            cppcheck, clang-tidy, shellcheck, mandoc, layering'
+	@echo 'V=1                  show the commands;  '
 	@echo 'DEVELOPER=1          strict warnings are errors;  SANITIZE=address,undefined'
 
 # ---- rules ----
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+	$(SAY) '  CC   $<'
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
 $(B)/obj/common/store/schema.o: $(B)/gen/schema.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) -Icommon/store $(CFLAGS_ALL) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS_ALL) -Icommon/store $(CFLAGS_ALL) -c -o $@ $<
 
 $(B)/gen/schema.c: common/store/schema/embed.sh $(wildcard common/store/schema/*.sql)
 	@mkdir -p $(@D)
-	sh $^ >$@
+	$(Q)sh $^ >$@
 
 define room
 $(B)/lib/$(1).a: $$(patsubst %.c,$(B)/obj/%.o,$$(wildcard common/$(1)/*.c)) $(if $(filter store,$(1)),$(B)/obj/common/store/schema.o)
@@ -85,16 +89,17 @@ $(B)/lib/front.a: $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/front/*.c))
 $(B)/lib/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/bin/%:
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(INI)
+	$(SAY) '  LINK $@'
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(INI)
 
 units: $(UNITS)
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engine lb store base)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
 
 # ---- completions come from the option tables of the commands ----
 completions: $(foreach c,$(COMMANDS),$(B)/completions/$(c).bash $(B)/completions/_$(c) $(B)/completions/$(c).fish)
@@ -133,6 +138,7 @@ install: all
 	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 $(PROGRAMS) $(BIN)
 	install -m 755 $(PIPES) $(EXEC)/pipelines
+	install -m 644 pipelines/line.sh $(EXEC)/pipelines
 	for s in 1 5 7; do for m in man/*.$$s; do [ ! -e $$m ] || install -m 644 $$m $(MAN)/man$$s; done; done
 	for c in $(COMMANDS); do \
 	  install -m 644 $(B)/completions/$$c.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c; \

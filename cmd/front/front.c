@@ -251,7 +251,6 @@ int front_close(struct front *f, int bad, const struct err *err)
 		status = EX_RECORDS;
 	}
 	record_loop_release(&f->loop);
-	conf_release(&f->conf);
 	if (stop_signal && status == EX_DONE)
 		status = 128 + stop_signal;
 	return status;

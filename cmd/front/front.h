@@ -34,7 +34,7 @@ struct front {
 /* Parses the command line. Returns -1 to go on, else the exit status: --help and --version are done, usage is
  * printed. */
 int front_start(struct front *f, const struct command *command, enum front_kind kind, int argc, char **argv);
-/* Loads the configuration; -1 to go on, else the exit status. */
+/* Loads the configuration; -1 to go on, else the exit status. The command releases f->conf when it is done. */
 int front_conf(struct front *f);
 /* Prints "COMMAND: message" and gives the exit status of err. */
 int front_fail(struct front *f, const struct err *err);

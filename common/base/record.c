@@ -277,7 +277,7 @@ static int one_line(struct record_loop *l, const char *p, size_t n, unsigned lon
 	if (strspn(p, " \t\r") >= n)
 		return 0; /* a blank line is no record and no mistake */
 	if (jv_scan(p, n, &r.whole, r.members, MEMBERS_MAX, &r.nmembers, &why) < 0 ||
-	    (!jv_is_object(r.whole) && err_set(&why, ERR_INPUT, "not a JSON record: not an object"))) {
+	    (!jv_is_object(r.whole) && !(l->any && jv_is_array(r.whole)) && err_set(&why, ERR_INPUT, "not a JSON record: not an object"))) {
 		bad_line(l, line, &why);
 		return 0;
 	}
@@ -317,10 +317,16 @@ static bool would_block(int fd)
 	return poll(&in, 1, 0) == 0;
 }
 
+/* Before a wait and at the end: the batch is committed first, then its records leave. */
+static int settle(struct record_loop *l, struct err *err)
+{
+	return (l->idle && l->idle(l->ctx, err) < 0) || record_loop_flush(l, err) < 0 ? -1 : 0;
+}
+
 /* Appends what can be read now. Returns the number of bytes, 0 at the end, -1 on failure or when told to stop. */
 static ssize_t fill(struct record_loop *l, struct err *err)
 {
-	if (l->output.n && would_block(l->in) && record_loop_flush(l, err) < 0)
+	if ((l->output.n || l->idle) && would_block(l->in) && settle(l, err) < 0)
 		return -1;
 	if (buf_reserve(&l->input, OUT_BLOCK) < 0)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
@@ -365,7 +371,7 @@ int record_loop_run(struct record_loop *l, struct err *err)
 			from = searched = end + 1;
 			line++;
 			if (l->stop && *l->stop)
-				return record_loop_flush(l, err);
+				return settle(l, err);
 			continue;
 		}
 		if (skipping)
@@ -381,5 +387,5 @@ int record_loop_run(struct record_loop *l, struct err *err)
 	}
 	if (!skipping && l->input.n && !(l->stop && *l->stop) && one_line(l, l->input.p, l->input.n, line, err) < 0)
 		return -1;
-	return record_loop_flush(l, err);
+	return settle(l, err);
 }

@@ -57,10 +57,13 @@ struct record_loop {
 	record_fn each;
 	void *ctx;
 	bool errors_too; /* also call `each` for records that carry an error; else they pass */
+	bool any;        /* a line may also be an array (foreign input) */
 	bool flush_each; /* acting stages: no action after a record that could not be written */
 	int64_t (*clock)(void); /* for error.at; NULL: the record's own `now` */
 	void (*report)(void *ctx, unsigned long line, const struct err *err);
 	void *report_ctx;
+	/* Called before the loop waits for more input and at its end: the place to commit a batch. May be NULL. */
+	int (*idle)(void *ctx, struct err *err);
 	const volatile sig_atomic_t *stop; /* not 0: leave after the record in hand; may be NULL */
 
 	bool failed, bad_input; /* results: some record carries an error of ours; some line was bad */

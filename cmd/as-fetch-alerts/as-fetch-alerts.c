@@ -1,0 +1,156 @@
+/* as-fetch-alerts: the alert store -> one record per alert, claimed under a lease, oldest first. See
+ * as-fetch-alerts(1). */
+#include "base/clock.h"
+#include "base/exit.h"
+#include "cmd/front/front.h"
+#include "store/alerts.h"
+
+#include <string.h>
+
+#include "base/banned.h"
+
+#define POLL_FIRST_MS 50  /* --follow looks again this soon after it found something, */
+#define POLL_LAST_MS 1000 /* and at least this often when nothing comes */
+
+static int64_t limit = 1000, lease_ms = 60000;
+static bool follow, dead;
+static const char *service, *requeue;
+
+static const struct option_row options[] = {
+	{'l', "limit", OPTION_COUNT, "N", &limit, "claim at most this many (1000)"},
+	{0, "lease", OPTION_DURATION, "DURATION", &lease_ms, "hold the claims this long (60s)"},
+	{'f', "follow", OPTION_FLAG, NULL, &follow, "keep going: claim alerts as they arrive"},
+	{0, "service", OPTION_TEXT, "NAME", &service, "only alerts of this service"},
+	{0, "dead", OPTION_FLAG, NULL, &dead, "list the dead letters instead of claiming"},
+	{0, "requeue", OPTION_TEXT, "ID", &requeue, "put a dead alert back into the queue"},
+	{0},
+};
+static const struct command command = {
+	"as-fetch-alerts", "claim unprocessed alerts, oldest first, as records", "", options};
+
+struct fetch {
+	struct front f;
+	struct alerts *store;
+	struct buf line;
+	int64_t now; /* of the batch: one pass, one time */
+};
+
+static void put_time(struct buf *b, const char *name, int64_t ms)
+{
+	char text[CLOCK_TEXT];
+
+	clock_format(ms, text);
+	buf_json_member_str(b, name, text);
+}
+
+static int print_claim(void *ctx, const struct alert_claim *c, struct err *err)
+{
+	struct fetch *f = ctx;
+	struct buf *b = &f->line;
+	const struct jv body = {c->body, strlen(c->body)};
+
+	buf_reset(b);
+	buf_putc(b, '{');
+	buf_json_member_int(b, "v", RECORD_VERSION);
+	buf_json_member_str(b, "id", c->id);
+	put_time(b, "now", f->now);
+	buf_json_key(b, "alert");
+	buf_put(b, body.p, body.n);
+	buf_json_key(b, "claim");
+	buf_putc(b, '{');
+	buf_json_member_str(b, "token", c->token);
+	buf_json_member_int(b, "attempt", c->attempt);
+	put_time(b, "lease_until", c->lease_until);
+	buf_putc(b, '}');
+	buf_json_key(b, "service");
+	const struct jv name = jv_get(body, "service");
+	buf_put(b, jv_is_string(name) ? name.p : "\"\"", jv_is_string(name) ? name.n : 2);
+	buf_putc(b, '}');
+	if (buf_ok(b, err) < 0)
+		return -1;
+	return record_loop_put(&f->f.loop, b->p, b->n, err);
+}
+
+/* One batch; *count: how many alerts it had. */
+static int claim(struct fetch *f, int64_t *count, struct err *err)
+{
+	f->now = alerts_now(f->store);
+	if (alerts_claim(f->store, limit, lease_ms, service, print_claim, f, count, &f->now, err) < 0)
+		return -1;
+	return record_loop_flush(&f->f.loop, err);
+}
+
+/* Looks often after something came, then less and less; never later than the next alert gets due. */
+static int follow_alerts(struct fetch *f, struct err *err)
+{
+	int64_t wait = POLL_FIRST_MS;
+
+	while (!front_stopping()) {
+		int64_t count = 0, due = 0;
+		if (claim(f, &count, err) < 0 && !err->retry)
+			return -1;
+		if (count) {
+			wait = POLL_FIRST_MS;
+			continue;
+		}
+		if (alerts_next_due(f->store, &due, err) == 0 && due != INT64_MAX && due - alerts_now(f->store) < wait)
+			wait = due > alerts_now(f->store) ? due - alerts_now(f->store) : 1;
+		clock_sleep_ms(wait);
+		wait = wait * 2 < POLL_LAST_MS ? wait * 2 : POLL_LAST_MS;
+	}
+	return 0;
+}
+
+static int print_dead(void *ctx, const struct alert_row *row, struct err *err)
+{
+	struct fetch *f = ctx;
+	struct buf *b = &f->line;
+
+	buf_reset(b);
+	buf_putc(b, '{');
+	buf_json_member_str(b, "id", row->id);
+	buf_json_member_str(b, "service", row->service);
+	buf_json_member_int(b, "attempts", row->attempts);
+	buf_json_member_str(b, "error", row->result);
+	buf_json_key(b, "alert");
+	buf_puts(b, row->body);
+	buf_putc(b, '}');
+	if (buf_ok(b, err) < 0)
+		return -1;
+	return record_loop_put(&f->f.loop, b->p, b->n, err);
+}
+
+static int requeue_one(struct fetch *f, struct err *err)
+{
+	bool there = false;
+
+	if (alerts_requeue(f->store, requeue, &there, err) < 0)
+		return -1;
+	return there ? 0 : err_set(err, ERR_NOT_FOUND, "no alert has the id %s: as-fetch-alerts --dead lists them", requeue);
+}
+
+int main(int argc, char **argv)
+{
+	static struct fetch f;
+	struct err err = {0};
+	int64_t count;
+	int done = front_start(&f.f, &command, FRONT_FILTER, argc, argv);
+	if (done >= 0 || (done = front_conf(&f.f)) >= 0)
+		return done;
+
+	f.line = (struct buf)BUF_INIT(LINE_MAX_BYTES);
+	int bad = front_open(&f.f, NULL, NULL, false, &err);
+	f.store = bad ? NULL : alerts_open(f.f.conf.alerts, &err);
+	if (!f.store)
+		bad = -1;
+	else if (requeue)
+		bad = requeue_one(&f, &err);
+	else if (dead)
+		bad = alerts_each(f.store, "dead", print_dead, &f, &err);
+	else
+		bad = follow ? follow_alerts(&f, &err) : claim(&f, &count, &err);
+	alerts_close(f.store);
+	buf_release(&f.line);
+	conf_release(&f.f.conf);
+	return front_close(&f.f, bad, &err);
+}

@@ -1,0 +1,330 @@
+/* as-policy: the policies in the store. `load` reads rows from standard input, `set` changes fields of one, `get`, `list`
+ * and `rm` do what they say, `check` only tries. Every value is parsed before it is stored. See as-policy(1). */
+#include "base/exit.h"
+#include "cmd/front/front.h"
+#include "policy/policy.h"
+#include "store/store.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/banned.h"
+
+static int64_t expected = -1;
+
+static const struct option_row options[] = {
+	{0, "expect", OPTION_COUNT, "VERSION", &expected, "with set: refuse unless the row has this version (0: is new)"},
+	{0},
+};
+static const struct command command = {
+	"as-policy", "load, set, get, list, check or remove policies",
+	"load | check | list [SERVICE] | get NAME | set NAME FIELD=VALUE ... | rm NAME", options};
+
+struct policies {
+	struct front f;
+	struct store *store;
+	json_t *row;      /* found by fetch_row */
+	const char *name; /* that it looks for */
+};
+
+/* ---- rows as JSON: {"name","service","type","priority","enabled","version", FIELD...} ---- */
+
+static const char *const types[] = {"", "scale-up", "scale-down", "service-availability", "load-balancer", "track"};
+
+static json_t *row_json(const struct policy_row *p)
+{
+	json_error_t why;
+	json_t *fields = json_loads(p->fields, 0, &why);
+	json_t *row = json_pack("{s:s,s:s,s:s,s:I,s:b,s:I}", "name", p->name, "service", p->service, "type", p->type, "priority",
+	                        (json_int_t)p->priority, "enabled", p->enabled, "version", (json_int_t)p->version);
+
+	if (row && fields)
+		(void)json_object_update(row, fields);
+	json_decref(fields);
+	return row;
+}
+
+static int print_json(struct policies *p, const json_t *v, struct err *err)
+{
+	char *text = v ? json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+	const int bad = text ? record_loop_put(&p->f.loop, text, strlen(text), err) : err_set(err, ERR_TEMPORARY, "out of memory");
+
+	free(text);
+	return bad;
+}
+
+/* A field checked by its own parser, in the form that is stored. -1: err names it. New in *out. */
+static int check_field(const char *name, const json_t *value, json_t **out, struct err *err)
+{
+	static const char *const families[] = {"cooldown", "window", "rate"};
+	const struct policy_field *f = policy_field(name);
+	struct buf json = BUF_INIT(4096);
+	char text[POLICY_TEXT], longer[64];
+	json_error_t why;
+
+	for (size_t i = 0; !f && i < sizeof families / sizeof *families; i++)
+		if (strcmp(name, families[i]) == 0) {
+			(void)snprintf(longer, sizeof longer, "%s_up", name);
+			f = policy_field(longer);
+		}
+	if (!f)
+		return err_set(err, ERR_INPUT, "unknown field \"%s\": as-policy(1) lists them", name);
+	char *dump = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+	const struct jv v = {dump, dump ? strlen(dump) : 0};
+	const bool good = dump && policy_text(v, text, sizeof text) && f->parse(text, &json);
+	if (good)
+		*out = json_loads(json.p, JSON_DECODE_ANY, &why);
+	else
+		(void)err_set(err, ERR_INPUT, "%s wants %s, not %s", name, f->wants, dump ? dump : "that");
+	free(dump);
+	buf_release(&json);
+	return good && *out ? 0 : good ? err_set(err, ERR_TEMPORARY, "out of memory") : -1;
+}
+
+static bool row_member(const char *name)
+{
+	static const char *const names[] = {"name", "service", "type", "priority", "enabled", "version", "fields", "updated_at"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The fields of a row, from `fields` and from the top level. New in *out, also when it fails. */
+static int collect_fields(const json_t *row, json_t **out, struct err *err)
+{
+	const json_t *sources[] = {json_object_get(row, "fields"), row};
+	const char *name;
+	json_t *value;
+
+	*out = json_object();
+	for (int i = 0; i < 2; i++)
+		json_object_foreach((json_t *)sources[i], name, value) {
+			json_t *checked = NULL;
+			if ((i == 1 && row_member(name)) || json_is_null(value))
+				continue;
+			if (check_field(name, value, &checked, err) < 0)
+				return -1;
+			(void)json_object_set_new(*out, name, checked);
+		}
+	const int64_t min = json_integer_value(json_object_get(*out, "min"));
+	const json_t *max = json_object_get(*out, "max");
+	if (max && json_integer_value(max) < min)
+		return err_set(err, ERR_INPUT, "min %lld is larger than max %lld", (long long)min, (long long)json_integer_value(max));
+	return 0;
+}
+
+static const char *text_or(const json_t *row, const char *name, const char *otherwise)
+{
+	const char *text = json_string_value(json_object_get(row, name));
+
+	return text ? text : otherwise;
+}
+
+static int check_head(const json_t *row, const struct policy_row *p, struct err *err)
+{
+	bool known = false;
+
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		known = known || strcmp(p->type, types[i]) == 0;
+	if (!json_is_object(row))
+		return err_set(err, ERR_INPUT, "a policy is a JSON object");
+	if (!*p->name || strlen(p->name) > 63)
+		return err_set(err, ERR_INPUT, "a policy needs a `name` of 1 to 63 bytes");
+	if (!*p->service || strlen(p->service) > 127)
+		return err_set(err, ERR_INPUT, "policy %s needs a `service`, a name or a glob", p->name);
+	if (!known)
+		return err_set(err, ERR_INPUT,
+		               "policy %s: type is scale-up, scale-down, service-availability, load-balancer or track, not \"%s\"",
+		               p->name, p->type);
+	return 0;
+}
+
+static int put_row(struct policies *p, const json_t *row, bool store, struct err *err)
+{
+	struct policy_row r = {
+		.name = text_or(row, "name", ""),
+		.service = text_or(row, "service", text_or(row, "name", "")),
+		.type = text_or(row, "type", ""),
+		.priority = json_integer_value(json_object_get(row, "priority")),
+		.enabled = !json_is_false(json_object_get(row, "enabled")),
+	};
+	json_t *fields = NULL;
+	char *text = NULL;
+	int64_t version;
+	int bad = check_head(row, &r, err);
+
+	if (!bad && collect_fields(row, &fields, err) < 0)
+		bad = err_prefix(err, "policy %s", r.name);
+	if (!bad && store) {
+		text = json_dumps(fields, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
+		r.fields = text;
+		bad = text ? store_policy_put(p->store, &r, expected, &version, err) : err_set(err, ERR_TEMPORARY, "out of memory");
+		if (!bad)
+			front_say(&p->f, "policy %s is at version %lld", r.name, (long long)version);
+	}
+	free(text);
+	json_decref(fields);
+	return bad;
+}
+
+/* ---- the verbs ---- */
+
+/* Standard input: one array, or one object after the other. */
+static int read_rows(struct policies *p, bool store, struct err *err)
+{
+	const size_t flags = JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES;
+	int bad = 0, n = 0;
+	char c;
+
+	for (;;) {
+		json_error_t why;
+		do
+			c = (char)getc(stdin);
+		while (strchr(" \t\r\n", c) && !feof(stdin));
+		if (feof(stdin))
+			break;
+		(void)ungetc(c, stdin);
+		json_t *v = json_loadf(stdin, flags, &why);
+		if (!v)
+			return err_set(err, ERR_INPUT, "policy %d, line %d: %s", n + 1, why.line, why.text);
+		const size_t rows = json_is_array(v) ? json_array_size(v) : 1;
+		for (size_t i = 0; !bad && i < rows; i++, n++)
+			bad = put_row(p, json_is_array(v) ? json_array_get(v, i) : v, store, err);
+		json_decref(v);
+		if (bad)
+			return -1;
+	}
+	front_say(&p->f, "%d policies %s", n, store ? "stored" : "are good");
+	return 0;
+}
+
+static int list_row(void *ctx, const struct policy_row *row, struct err *err)
+{
+	struct policies *p = ctx;
+
+	if (p->name && !policy_matches(row->service, p->name))
+		return 0;
+	json_t *v = row_json(row);
+	const int bad = print_json(p, v, err);
+	json_decref(v);
+	return bad;
+}
+
+static int keep_row(void *ctx, const struct policy_row *row, struct err *err)
+{
+	struct policies *p = ctx;
+
+	(void)err;
+	if (strcmp(row->name, p->name) == 0)
+		p->row = row_json(row);
+	return 0;
+}
+
+static int fetch_row(struct policies *p, const char *name, struct err *err)
+{
+	p->name = name;
+	return store_policy_each(p->store, NULL, keep_row, p, err);
+}
+
+static int get_row(struct policies *p, const char *name, struct err *err)
+{
+	if (fetch_row(p, name, err) < 0)
+		return -1;
+	if (!p->row)
+		return err_set(err, ERR_NOT_FOUND, "no policy is named %s: as-policy list shows them", name);
+	return print_json(p, p->row, err);
+}
+
+/* FIELD=VALUE; a dash in the field's name is an underscore; an empty value takes the field away. */
+static int apply(json_t *row, const char *arg, struct err *err)
+{
+	char name[64], *end;
+	const char *eq = strchr(arg, '=');
+
+	if (!eq || eq == arg || (size_t)(eq - arg) >= sizeof name)
+		return err_set(err, ERR_USAGE, "set wants FIELD=VALUE, not \"%s\"", arg);
+	for (size_t i = 0; arg + i < eq; i++)
+		name[i] = (char)(arg[i] == '-' ? '_' : arg[i]);
+	name[eq - arg] = '\0';
+	const long long number = strtoll(eq + 1, &end, 10);
+	json_t *v = !eq[1]                                  ? NULL
+	            : strcmp(name, "priority") == 0 && !*end ? json_integer(number)
+	            : strcmp(name, "enabled") == 0 ? json_boolean(strcmp(eq + 1, "false") != 0 && strcmp(eq + 1, "no") != 0)
+	                                           : json_string(eq + 1);
+	if (v)
+		return json_object_set_new(row, name, v) < 0 ? err_set(err, ERR_TEMPORARY, "out of memory") : 0;
+	(void)json_object_del(row, name);
+	return 0;
+}
+
+static int set_row(struct policies *p, char **args, struct err *err)
+{
+	if (fetch_row(p, args[0], err) < 0)
+		return -1;
+	if (!p->row)
+		p->row = json_pack("{s:s}", "name", args[0]);
+	for (char **a = args + 1; *a; a++)
+		if (apply(p->row, *a, err) < 0)
+			return -1;
+	return put_row(p, p->row, true, err);
+}
+
+static int remove_row(struct policies *p, const char *name, struct err *err)
+{
+	bool there = false;
+
+	if (store_policy_remove(p->store, name, &there, err) < 0)
+		return -1;
+	return there ? 0 : err_set(err, ERR_NOT_FOUND, "no policy is named %s", name);
+}
+
+static int run(struct policies *p, struct err *err)
+{
+	const char *verb = p->f.operands[0];
+	char **args = p->f.operands + 1;
+	const int n = p->f.noperands - 1;
+
+	if (strcmp(verb, "check") == 0 && n == 0)
+		return read_rows(p, false, err);
+	p->store = store_open(p->f.conf.store, err);
+	if (!p->store)
+		return -1;
+	if (strcmp(verb, "load") == 0 && n == 0)
+		return read_rows(p, true, err);
+	if (strcmp(verb, "list") == 0 && n <= 1) {
+		p->name = args[0];
+		return store_policy_each(p->store, NULL, list_row, p, err);
+	}
+	if (strcmp(verb, "get") == 0 && n == 1)
+		return get_row(p, args[0], err);
+	if (strcmp(verb, "set") == 0 && n >= 2)
+		return set_row(p, args, err);
+	if (strcmp(verb, "rm") == 0 && n == 1)
+		return remove_row(p, args[0], err);
+	return err_set(err, ERR_USAGE, "usage: as-policy %s", command.operands);
+}
+
+int main(int argc, char **argv)
+{
+	static struct policies p;
+	struct err err = {0};
+	int done = front_start(&p.f, &command, FRONT_FILTER, argc, argv);
+	if (done >= 0 || (done = front_conf(&p.f)) >= 0)
+		return done;
+
+	int bad = front_open(&p.f, NULL, NULL, false, &err);
+	if (!bad && !p.f.noperands)
+		bad = err_set(&err, ERR_USAGE, "usage: as-policy %s", command.operands);
+	if (!bad)
+		bad = run(&p, &err);
+	json_decref(p.row);
+	store_close(p.store);
+	conf_release(&p.f.conf);
+	return front_close(&p.f, bad, &err);
+}
