@@ -12,13 +12,13 @@ void buf_release(struct buf *b)
 	free(b->p);
 	b->p = NULL;
 	b->n = b->cap = 0;
-	b->failed = false;
+	b->failed = b->full = false;
 }
 
 void buf_reset(struct buf *b)
 {
 	b->n = 0;
-	b->failed = false;
+	b->failed = b->full = false;
 	if (b->p)
 		b->p[0] = '\0';
 }
@@ -28,7 +28,7 @@ int buf_reserve(struct buf *b, size_t more)
 	if (b->failed)
 		return -1;
 	if (more > b->max - b->n) {
-		b->failed = true;
+		b->failed = b->full = true;
 		return -1;
 	}
 	if (b->n + more < b->cap)
@@ -99,7 +99,7 @@ int buf_ok(const struct buf *b, struct err *err)
 {
 	if (!b->failed)
 		return 0;
-	if (b->n + (b->n >> 1) >= b->max)
+	if (b->full)
 		return err_set(err, ERR_LIMIT, "more than %zu bytes", b->max);
 	return err_set(err, ERR_TEMPORARY, "out of memory");
 }

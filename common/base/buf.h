@@ -16,7 +16,8 @@
 struct buf {
 	char *p;
 	size_t n, cap, max;
-	bool failed;
+	bool failed; /* a put did not fit or found no memory: */
+	bool full;   /* it did not fit */
 };
 
 #define BUF_INIT(maximum) {.max = (maximum)}

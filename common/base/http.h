@@ -1,5 +1,6 @@
 /* HTTP/1.1 over libcurl for the engines and admin interfaces: one kept connection per struct http, no redirects, no
- * proxies, a limit on every wait and on every body. Not thread safe: one struct http per thread. */
+ * proxies, a limit on every wait and on every body. Not thread safe: one struct http per thread. A kept connection
+ * that the peer has closed is replaced, and the request sent again, when no byte of an answer had come. */
 #ifndef BASE_HTTP_H
 #define BASE_HTTP_H
 
@@ -15,9 +16,12 @@ struct http_target {
 	const char *base;      /* "http://localhost" or "https://10.0.0.5:2376": scheme, host and port, no path */
 	const char *ca, *cert, *key; /* PEM files; with https the peer is always verified */
 	const char *name;      /* what messages call the peer: "host edge-1" */
+	const char *hint;      /* what to look at when it cannot be reached: "is the engine running?"; may be NULL */
+	const char *header;    /* a header of the answer to keep for http_header; may be NULL */
 	long connect_ms, call_ms; /* 0: HTTP_CONNECT_MS, HTTP_CALL_MS */
 };
 
+/* Copies the target. NULL: CONFIG (a path that cannot be a socket's), TEMPORARY (memory). */
 struct http *http_new(const struct http_target *target, struct err *err);
 void http_free(struct http *h);
 
@@ -28,5 +32,8 @@ void http_free(struct http *h);
  * changes something is then unknown), DENIED (permission, certificate), LIMIT (body). */
 int http_call(struct http *h, const char *method, const char *path, const void *body, size_t body_n,
               const char *content_type, long call_ms, struct buf *reply, long *status, struct err *err);
+
+/* The value of the target's header in the last answer; "" when there was none. */
+const char *http_header(const struct http *h);
 
 #endif

@@ -209,7 +209,7 @@ static int emit(struct record_loop *l, struct record *r, int64_t at, struct err 
 			return l->flush_each || l->output.n >= OUT_BLOCK ? record_loop_flush(l, err) : 0;
 		}
 		l->output.n = before;
-		l->output.failed = false;
+		l->output.failed = l->output.full = false;
 		if (big.code == ERR_LIMIT)
 			(void)err_set(&big, ERR_LIMIT, "the record grew over %u bytes", LINE_MAX_BYTES);
 		drop_edits(r);

@@ -29,7 +29,7 @@ static bool whole(const char *text, int64_t max, struct buf *json)
 {
 	char *end;
 
-	if (*text < '0' || *text > '9')
+	if (*text < '0' || *text > '9' || (*text == '0' && text[1]))
 		return false;
 	const long long v = strtoll(text, &end, 10);
 	if (*end || v > max)

@@ -1,0 +1,260 @@
+#include "base/http.h"
+
+#include "base/limits.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/un.h>
+
+#include "base/banned.h"
+
+#define HEADER_MAX 128
+
+struct http {
+	CURL *curl;
+	char *where; /* the socket or the base, for messages */
+	char *base, *name, *hint, *header;
+	bool tls, unix_socket;
+	long call_ms;
+	char value[HEADER_MAX];      /* of the header to keep */
+	char reason[CURL_ERROR_SIZE]; /* curl's words for the last failure */
+	struct buf *reply;           /* of the call in hand */
+};
+
+/* libcurl wants its global part once per process, before threads use it. */
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+
+static void curl_start(void) { (void)curl_global_init(CURL_GLOBAL_DEFAULT); }
+
+static size_t on_body(char *p, size_t size, size_t n, void *ctx)
+{
+	struct http *h = ctx;
+
+	buf_put(h->reply, p, size * n);
+	return h->reply->failed ? 0 : size * n; /* 0 ends the transfer with CURLE_WRITE_ERROR */
+}
+
+/* Called for each line of the head, without a NUL at its end, https://curl.se/libcurl/c/CURLOPT_HEADERFUNCTION.html */
+static size_t on_header(char *p, size_t size, size_t n, void *ctx)
+{
+	struct http *h = ctx;
+	const size_t len = size * n, name = h->header ? strlen(h->header) : 0;
+
+	if (!name || len <= name || p[name] != ':' || strncasecmp(p, h->header, name) != 0)
+		return len;
+	size_t from = name + 1, to = len;
+	while (from < to && (p[from] == ' ' || p[from] == '\t'))
+		from++;
+	while (to > from && (p[to - 1] == '\r' || p[to - 1] == '\n' || p[to - 1] == ' '))
+		to--;
+	(void)snprintf(h->value, sizeof h->value, "%.*s", (int)(to - from), p + from);
+	return len;
+}
+
+/* The settings that hold for every call. */
+static bool set_up(struct http *h, const struct http_target *t)
+{
+	CURL *c = h->curl;
+	bool good = curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->reason) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, t->connect_ms ? t->connect_ms : HTTP_CONNECT_MS) ==
+	                    CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_WRITEDATA, h) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+	            curl_easy_setopt(c, CURLOPT_HEADERDATA, h) == CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x075500
+	good = good && curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
+#else
+	good = good && curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS)) == CURLE_OK;
+#endif
+	if (good && t->unix_path)
+		good = curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, t->unix_path) == CURLE_OK;
+	if (good && h->tls)
+		good = curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
+	if (good && t->ca) /* only this authority: the system's bundle is neither trusted nor read */
+		good = curl_easy_setopt(c, CURLOPT_CAINFO, t->ca) == CURLE_OK &&
+		       curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
+	if (good && t->cert)
+		good = curl_easy_setopt(c, CURLOPT_SSLCERT, t->cert) == CURLE_OK;
+	if (good && t->key)
+		good = curl_easy_setopt(c, CURLOPT_SSLKEY, t->key) == CURLE_OK;
+	return good;
+}
+
+static char *copy_text(const char *s) { return strdup(s ? s : ""); }
+
+struct http *http_new(const struct http_target *t, struct err *err)
+{
+	const struct sockaddr_un *longest = NULL;
+
+	if (t->unix_path && strlen(t->unix_path) >= sizeof longest->sun_path) {
+		(void)err_set(err, ERR_CONFIG, "%s: the path %s is longer than a socket's may be (%zu bytes)", t->name,
+		              t->unix_path, sizeof longest->sun_path - 1);
+		return NULL;
+	}
+	(void)pthread_once(&curl_once, curl_start);
+	struct http *h = calloc(1, sizeof *h);
+	if (!h)
+		goto bad;
+	h->call_ms = t->call_ms ? t->call_ms : HTTP_CALL_MS;
+	h->tls = strncmp(t->base, "https:", 6) == 0;
+	h->unix_socket = t->unix_path != NULL;
+	h->curl = curl_easy_init();
+	h->base = copy_text(t->base);
+	h->where = copy_text(t->unix_path ? t->unix_path : t->base);
+	h->name = copy_text(t->name);
+	h->hint = copy_text(t->hint);
+	h->header = t->header ? strdup(t->header) : NULL;
+	if (h->curl && h->base && h->where && h->name && h->hint && (h->header || !t->header) && set_up(h, t))
+		return h;
+bad:
+	(void)err_set(err, ERR_TEMPORARY, "%s: out of memory", t->name);
+	http_free(h);
+	return NULL;
+}
+
+void http_free(struct http *h)
+{
+	if (!h)
+		return;
+	curl_easy_cleanup(h->curl);
+	free(h->base);
+	free(h->where);
+	free(h->name);
+	free(h->hint);
+	free(h->header);
+	free(h);
+}
+
+const char *http_header(const struct http *h) { return h->value; }
+
+static int unreachable(const struct http *h, const char *method, const char *path, long limit_ms, struct err *err)
+{
+	long system = 0;
+	curl_off_t connected = 0;
+	const char *open = *h->hint ? " (" : "", *close = *h->hint ? ")" : "";
+
+	(void)curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &system);
+	(void)curl_easy_getinfo(h->curl, CURLINFO_CONNECT_TIME_T, &connected);
+	if (!connected && (system == EACCES || system == EPERM) && h->unix_socket)
+		return err_set(err, ERR_DENIED,
+		               "%s: cannot connect to %s: %s (run as a member of the group that owns the socket, or as root)",
+		               h->name, h->where, strerror((int)system));
+	if (!connected)
+		return err_set(err, ERR_UNAVAILABLE, "%s: cannot connect to %s: %s%s%s%s", h->name, h->where,
+		               h->unix_socket && system ? strerror((int)system) : h->reason, open, h->hint, close);
+	return err_set(err, ERR_UNAVAILABLE, "%s: no complete answer to %s %s within %ld ms: %s", h->name, method, path,
+	               limit_ms, h->reason);
+}
+
+/* Under TLS 1.3 the server checks the client's certificate after the client has finished its handshake, so that the
+ * refusal comes as an alert at the first read, RFC 8446 section 4.4.2.4 and 6.2. */
+static bool is_alert(const struct http *h) { return h->tls && strstr(h->reason, " alert "); }
+
+static int failed(struct http *h, CURLcode code, const char *method, const char *path, long limit_ms, struct err *err)
+{
+	if (!*h->reason)
+		(void)snprintf(h->reason, sizeof h->reason, "%s", curl_easy_strerror(code));
+	switch (code) {
+	case CURLE_OUT_OF_MEMORY:
+		return err_set(err, ERR_TEMPORARY, "%s: out of memory", h->name);
+	case CURLE_WRITE_ERROR:
+		if (buf_ok(h->reply, err) < 0)
+			return err_prefix(err, "%s: answer to %s %s", h->name, method, path);
+		break;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_INVALIDCERTSTATUS:
+	case CURLE_SSL_ISSUER_ERROR:
+		return err_set(err, ERR_DENIED, "%s: the certificate of %s is refused: %s (is ca.pem the authority that signed it?)",
+		               h->name, h->where, h->reason);
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CRL_BADFILE:
+		return err_set(err, ERR_DENIED, "%s: our certificate files cannot be used: %s (look at cert_path)", h->name,
+		               h->reason);
+	case CURLE_SSL_CONNECT_ERROR:
+		/* A peer that went away during the handshake is a network failure, all else is how one of us is set up. */
+		if (!is_alert(h) && (strstr(h->reason, "SYSCALL") || strstr(h->reason, "reset") || strstr(h->reason, "eof")))
+			break;
+		if (!is_alert(h))
+			return err_set(err, ERR_DENIED, "%s: no TLS with %s: %s (does it speak TLS 1.2 or newer on this port?)", h->name,
+			               h->where, h->reason);
+		break;
+	default:
+		break;
+	}
+	if (is_alert(h))
+		return err_set(err, ERR_DENIED, "%s: tls: certificate refused by %s: %s (look at cert.pem and key.pem)", h->name,
+		               h->where, h->reason);
+	return unreachable(h, method, path, limit_ms, err);
+}
+
+static CURLcode perform(struct http *h, const char *method, const char *url, const void *body, size_t body_n,
+                        const char *content_type, long limit_ms)
+{
+	CURL *c = h->curl;
+	const bool sends = body || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+	struct curl_slist *headers = NULL, *more;
+	char type[HEADER_MAX];
+	CURLcode code = CURLE_OUT_OF_MEMORY;
+
+	(void)snprintf(type, sizeof type, "Content-Type:%s%s", body ? " " : "",
+	               !body ? "" : content_type ? content_type : "application/json");
+	headers = curl_slist_append(NULL, "Expect:"); /* curl's default wait for "100 Continue" costs up to a second */
+	more = headers ? curl_slist_append(headers, type) : NULL;
+	if (!more)
+		goto out;
+	headers = more;
+	if (curl_easy_setopt(c, sends ? CURLOPT_POST : CURLOPT_HTTPGET, 1L) != CURLE_OK ||
+	    (sends && (curl_easy_setopt(c, CURLOPT_POSTFIELDS, body ? body : "") != CURLE_OK ||
+	               curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(body ? body_n : 0)) != CURLE_OK)) ||
+	    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, limit_ms) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_URL, url) != CURLE_OK)
+		goto out;
+	code = curl_easy_perform(c);
+out:
+	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, NULL);
+	(void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, NULL);
+	curl_slist_free_all(headers);
+	return code;
+}
+
+int http_call(struct http *h, const char *method, const char *path, const void *body, size_t body_n,
+              const char *content_type, long call_ms, struct buf *reply, long *status, struct err *err)
+{
+	const long limit_ms = call_ms ? call_ms : h->call_ms;
+	struct buf url = BUF_INIT(LINE_MAX_BYTES);
+	int bad;
+
+	h->reply = reply;
+	h->reason[0] = h->value[0] = '\0';
+	buf_reset(reply);
+	buf_puts(&url, h->base);
+	buf_puts(&url, path);
+	bad = buf_ok(&url, err);
+	if (bad)
+		goto out;
+	const CURLcode code = perform(h, method, url.p, body, body_n, content_type, limit_ms);
+	if (code != CURLE_OK)
+		bad = failed(h, code, method, path, limit_ms, err);
+	else
+		(void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, status);
+out:
+	buf_release(&url);
+	h->reply = NULL;
+	return bad;
+}
