@@ -13,8 +13,8 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 log=$top/build/deps.log
 
 build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev jq'
-demo="$build haproxy busybox-static iptables iproute2 wrk curl"
-test="$demo docker.io bats mandoc socat shellcheck cppcheck sqlite3 strace hey"
+demo="$build haproxy busybox-static iptables iproute2 wrk curl socat"
+test="$demo docker.io bats mandoc shellcheck cppcheck sqlite3 strace hey"
 
 engine_answers() { timeout 5 docker version >/dev/null 2>&1; }
 

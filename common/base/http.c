@@ -142,19 +142,19 @@ const char *http_header(const struct http *h) { return h->value; }
 
 static int unreachable(const struct http *h, const char *method, const char *path, long limit_ms, struct err *err)
 {
-	long system = 0;
+	long number = 0; /* errno of the connect */
 	curl_off_t connected = 0;
 	const char *open = *h->hint ? " (" : "", *close = *h->hint ? ")" : "";
 
-	(void)curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &system);
+	(void)curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &number);
 	(void)curl_easy_getinfo(h->curl, CURLINFO_CONNECT_TIME_T, &connected);
-	if (!connected && (system == EACCES || system == EPERM) && h->unix_socket)
+	if (!connected && (number == EACCES || number == EPERM) && h->unix_socket)
 		return err_set(err, ERR_DENIED,
 		               "%s: cannot connect to %s: %s (run as a member of the group that owns the socket, or as root)",
-		               h->name, h->where, strerror((int)system));
+		               h->name, h->where, strerror((int)number));
 	if (!connected)
 		return err_set(err, ERR_UNAVAILABLE, "%s: cannot connect to %s: %s%s%s%s", h->name, h->where,
-		               h->unix_socket && system ? strerror((int)system) : h->reason, open, h->hint, close);
+		               h->unix_socket && number ? strerror((int)number) : h->reason, open, h->hint, close);
 	return err_set(err, ERR_UNAVAILABLE, "%s: no complete answer to %s %s within %ld ms: %s", h->name, method, path,
 	               limit_ms, h->reason);
 }

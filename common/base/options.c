@@ -41,7 +41,7 @@ int options_parse(const struct option_row *rows, int argc, char **argv, int *fir
 	char shorts[2 * OPTIONS_MAX + 2] = ":";
 	size_t n = 0, s = 1;
 
-	for (; rows[n].name && n < OPTIONS_MAX; n++) {
+	for (; n < OPTIONS_MAX && rows[n].name; n++) {
 		const int has = rows[n].kind == OPTION_FLAG ? no_argument : required_argument;
 		longs[n] = (struct option){rows[n].name, has, NULL, (int)(256 + n)};
 		if (rows[n].letter) {

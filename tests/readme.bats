@@ -1,0 +1,56 @@
+# The README's commands run as they stand, one after the other; the crontab's too; installation puts all in place.
+
+load lib
+
+setup_file() { rig_up docker haproxy; }
+teardown_file() { rig_down; }
+setup() { fresh; }
+teardown() { wipe; no_servers; }
+
+@test "the tour of the README runs line by line and does what it says" {
+	web
+	cd "$TOP"
+	sed -n '/^```sh tour$/,/^```$/p' README.md | sed '1d;$d' | grep -v '^#' >"$BATS_TEST_TMPDIR/tour"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/tour")" -ge 10 ]
+	n=0
+	while read -r line; do
+		n=$((n + 1))
+		run -0 --separate-stderr bash -o pipefail -c "$line"
+		is "$stderr" '' "$line"
+		printf '%s\n' "$output" >"$BATS_TEST_TMPDIR/out.$n"
+	done <"$BATS_TEST_TMPDIR/tour"
+	is "$(names)" 'web web-1'
+	is "$(servers_up)" 2
+	grep -q '1 -> 2: alert asks scale-up by step 1 (default)' "$BATS_TEST_TMPDIR"/out.*
+	grep -q 'web-1 running ready=true' "$BATS_TEST_TMPDIR"/out.*
+	grep -q '"ok":true' "$BATS_TEST_TMPDIR"/out.*
+}
+
+@test "the crontab's commands are there, with the options it uses" {
+	prefix=$BATS_TEST_TMPDIR/p
+	make -s -C "$TOP" install PREFIX="$prefix" B="${AS_BUILD:-build}" >/dev/null
+	sed -n 's,^[*0-9/ ]*  *\("\$PIPELINES/.*\|as-audit.*\) 2>&1 >/dev/null.*,\1,p' "$TOP/cron/crontab.example" >"$BATS_TEST_TMPDIR/jobs"
+	is "$(wc -l <"$BATS_TEST_TMPDIR/jobs")" 3
+	while read -r job; do
+		PIPELINES=$prefix/libexec/autoscale/pipelines PATH=$prefix/bin:$PATH AS_BIN='' run -0 bash -c "$job"
+	done <"$BATS_TEST_TMPDIR/jobs"
+}
+
+@test "install and uninstall leave exactly what they should" {
+	make -s -C "$TOP" install DESTDIR="$BATS_TEST_TMPDIR/d" PREFIX=/usr B="${AS_BUILD:-build}" >/dev/null
+	is "$(ls "$BATS_TEST_TMPDIR/d/usr/bin" | wc -l)" "$(ls "$AS_BIN" | wc -l)"
+	for c in "$AS_BIN"/as-*; do
+		[ -f "$BATS_TEST_TMPDIR/d/usr/share/man/man1/${c##*/}.1" ]
+		[ -f "$BATS_TEST_TMPDIR/d/usr/share/bash-completion/completions/${c##*/}" ]
+	done
+	[ -x "$BATS_TEST_TMPDIR/d/usr/libexec/autoscale/pipelines/autoscale" ]
+	make -s -C "$TOP" uninstall DESTDIR="$BATS_TEST_TMPDIR/d" PREFIX=/usr B="${AS_BUILD:-build}" >/dev/null
+	is "$(find "$BATS_TEST_TMPDIR/d" -type f | wc -l)" 0
+}
+
+@test "a command links only what its line in the Makefile says" {
+	is "$(ldd "$AS_BIN/as-decide" | grep -cE 'curl|sqlite|jansson|crypto')" 0
+	is "$(ldd "$AS_BIN/as-lb-update" | grep -cE 'curl|sqlite|jansson')" 0
+	is "$(ldd "$AS_BIN/as-audit" | grep -cE 'curl|jansson')" 0
+	is "$(ldd "$AS_BIN/as-clone" | grep -c sqlite)" 0
+}
