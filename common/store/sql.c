@@ -1,0 +1,236 @@
+#include "store/sql.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define DEADLOCK_RETRIES 3
+
+static const struct sql_driver *const drivers[] = {&sql_sqlite};
+
+/* --- values --- */
+
+struct sql_value sql_int(int64_t i) { return (struct sql_value){.type = SQL_INT, .i = i, .s = ""}; }
+
+struct sql_value sql_text(const char *s)
+{
+	if (!s)
+		return (struct sql_value){.type = SQL_NULL, .s = ""};
+	return (struct sql_value){.type = SQL_TEXT, .s = s, .n = strlen(s)};
+}
+
+struct sql_value sql_text_or_null(const char *s) { return sql_text(s && *s ? s : NULL); }
+
+struct sql_value sql_time(int64_t ms) { return ms == TIME_NONE ? sql_text(NULL) : sql_int(ms); }
+
+int64_t sql_get_time(const struct sql_value *v) { return v->type == SQL_NULL ? TIME_NONE : v->i; }
+
+int sql_fits(const char *what, const char *text, size_t max, struct err *err)
+{
+	const size_t n = text ? strlen(text) : 0;
+
+	if (n <= max)
+		return 0;
+	return err_set(err, ERR_INPUT, "%s has %zu bytes, the store keeps at most %zu: \"%.40s...\"", what, n, max, text);
+}
+
+/* --- statements and transactions --- */
+
+int sql_run(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row, void *ctx,
+            struct err *err)
+{
+	db->deadlock = false;
+	return db->driver->run(db, text, binds, nbinds, row, ctx, err);
+}
+
+int sql_begin(struct sql *db, enum sql_tx kind, struct err *err)
+{
+	if (db->in_tx)
+		return err_set(err, ERR_USAGE, "a transaction of this connection is open already");
+	db->deadlock = false;
+	if (db->driver->begin(db, kind, err) < 0)
+		return -1;
+	db->in_tx = true;
+	return 0;
+}
+
+int sql_commit(struct sql *db, struct err *err)
+{
+	if (!db->in_tx)
+		return err_set(err, ERR_USAGE, "no transaction of this connection is open");
+	db->in_tx = false;
+	return db->driver->commit(db, err);
+}
+
+void sql_rollback(struct sql *db)
+{
+	if (!db->in_tx)
+		return;
+	db->in_tx = false;
+	db->driver->rollback(db);
+}
+
+int64_t sql_now(struct sql *db) { return db->driver->now(db); }
+
+static int atomic_once(struct sql *db, enum sql_tx kind, sql_tx_fn fn, void *job, struct err *err)
+{
+	if (sql_begin(db, kind, err) < 0)
+		return -1;
+	if (fn(db, job, err) == 0)
+		return sql_commit(db, err);
+	sql_rollback(db);
+	return -1;
+}
+
+int sql_atomic(struct sql *db, enum sql_tx kind, sql_tx_fn fn, void *job, struct err *err)
+{
+	if (db->in_tx)
+		return fn(db, job, err);
+
+	int rc = atomic_once(db, kind, fn, job, err);
+	for (int tries = 0; rc < 0 && db->deadlock && tries < DEADLOCK_RETRIES; tries++)
+		rc = atomic_once(db, kind, fn, job, err);
+	return rc;
+}
+
+/* --- the schema --- */
+
+/* FNV-1a, 64 bits: tells an edited schema file from the applied one. Not a defence against anybody. */
+static void checksum(const char *text, char out[17])
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (; *text; text++)
+		h = (h ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+	(void)snprintf(out, 17, "%016" PRIx64, h);
+}
+
+static int64_t known_version(void) { return sql_migrations[sql_migrations_count - 1].version; }
+
+static int on_applied(void *ctx, const struct sql_value *col, struct err *err)
+{
+	int64_t *applied = ctx;
+
+	*applied = col[0].i;
+	if (*applied < 1 || *applied > known_version())
+		return 0; /* the newest decides, and it comes last */
+
+	const struct sql_migration *m = &sql_migrations[*applied - 1];
+	char sum[17];
+	checksum(m->text, sum);
+	if (strcmp(sum, col[1].s) != 0)
+		return err_set(err, ERR_CONFIG,
+		               "the store's schema %" PRId64 " was made from another %s than this program's: use the program that "
+		               "made it, or a new store",
+		               *applied, m->name);
+	return 0;
+}
+
+/* The newest version in the store, 0 for an empty one. ERR_CONFIG when this program must not touch it. */
+static int applied_version(struct sql *db, int64_t *applied, struct err *err)
+{
+	bool there = false;
+
+	*applied = 0;
+	if (db->driver->has_table(db, "schema_version", &there, err) < 0)
+		return -1;
+	if (there && sql_run(db, "SELECT version, checksum FROM schema_version ORDER BY version", SQL_NO_BINDS, on_applied,
+	                     applied, err) < 0)
+		return -1;
+	if (*applied > known_version())
+		return err_set(err, ERR_CONFIG,
+		               "the store's schema is version %" PRId64 ", this program knows %" PRId64 ": upgrade the program",
+		               *applied, known_version());
+	return 0;
+}
+
+static int migrate_in_tx(struct sql *db, void *job, struct err *err)
+{
+	int64_t applied;
+	(void)job;
+
+	/* Looked at again: another process may have done it while this one waited for the lock. */
+	if (applied_version(db, &applied, err) < 0)
+		return -1;
+	for (size_t i = (size_t)applied; i < sql_migrations_count; i++) {
+		const struct sql_migration *m = &sql_migrations[i];
+		char sum[17];
+		checksum(m->text, sum);
+		if (db->driver->script(db, m->text, err) < 0 ||
+		    sql_run(db, "INSERT INTO schema_version (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
+		            SQL_BINDS(sql_int(m->version), sql_text(m->name), sql_text(sum), sql_int(sql_now(db))), NULL,
+		            NULL, err) < 0)
+			return err_prefix(err, "schema %s", m->name);
+	}
+	return 0;
+}
+
+static int migrate(struct sql *db, struct err *err)
+{
+	int64_t applied;
+
+	if (applied_version(db, &applied, err) < 0)
+		return -1;
+	if (applied == known_version())
+		return 0; /* the usual case takes no lock */
+	return sql_atomic(db, SQL_SCHEMA, migrate_in_tx, NULL, err);
+}
+
+/* --- open and close --- */
+
+/* The driver of a URL, and where its address begins. NULL: no driver knows the scheme. */
+static const struct sql_driver *find_driver(const char *url, const char **address)
+{
+	const size_t scheme = strcspn(url, ":/");
+
+	if (url[scheme] != ':') {
+		*address = url;
+		return &sql_sqlite;
+	}
+	for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
+		if (strlen(drivers[i]->scheme) == scheme && strncmp(url, drivers[i]->scheme, scheme) == 0) {
+			*address = url + scheme + 1;
+			return drivers[i];
+		}
+	}
+	return NULL;
+}
+
+bool sql_serves(const char *url)
+{
+	const char *address;
+
+	return find_driver(url, &address) != NULL;
+}
+
+struct sql *sql_open(const char *url, struct err *err)
+{
+	const char *address;
+	const struct sql_driver *driver = find_driver(url, &address);
+
+	if (!driver) { /* only the scheme is shown: the rest may hold a password */
+		(void)err_set(err, ERR_CONFIG, "no store of kind \"%.*s\" in this program: use sqlite:PATH",
+		              (int)strcspn(url, ":"), url);
+		return NULL;
+	}
+	struct sql *db = driver->open(address, err);
+	if (!db)
+		return NULL;
+	if (migrate(db, err) < 0) {
+		sql_close(db);
+		return NULL;
+	}
+	return db;
+}
+
+void sql_close(struct sql *db)
+{
+	if (!db)
+		return;
+	sql_rollback(db);
+	db->driver->close(db);
+}

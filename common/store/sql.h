@@ -1,0 +1,100 @@
+/* The inner door of the room store/: what the portable SQL of this room asks of a database. Only files in this
+ * folder include it. A driver is one file with one const struct sql_driver, and one line in sql.c.
+ *
+ * The portable subset that the callers keep to: VARCHAR, BIGINT, SMALLINT, MEDIUMTEXT; `?` for each value, never a
+ * value in the text; no upsert, no RETURNING, no partial index, no vendor function. What servers do differently
+ * (locks, clock, schema lock, names of errors) is behind these functions. Times are int64_t ms UTC.
+ *
+ * One connection belongs to one thread and is not carried over a fork. */
+#ifndef STORE_SQL_H
+#define STORE_SQL_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SQL_COLUMNS_MAX 16
+
+enum sql_type { SQL_NULL, SQL_INT, SQL_TEXT };
+struct sql_value {
+	enum sql_type type;
+	int64_t i;     /* 0 unless SQL_INT */
+	const char *s; /* with a NUL behind its n bytes; "" unless SQL_TEXT, so that a NULL reads as no text */
+	size_t n;
+};
+struct sql_value sql_int(int64_t i);
+struct sql_value sql_text(const char *s);        /* NULL: SQL's NULL; "" stays "" */
+struct sql_value sql_text_or_null(const char *s); /* "" too becomes SQL's NULL */
+struct sql_value sql_time(int64_t ms);           /* TIME_NONE: SQL's NULL */
+int64_t sql_get_time(const struct sql_value *v); /* SQL's NULL: TIME_NONE */
+
+/* The values of a statement, in order: SQL_BINDS(sql_text(name), sql_int(3)), or SQL_NO_BINDS. */
+#define SQL_BINDS(...)                                                                                                 \
+	(const struct sql_value[]){__VA_ARGS__}, sizeof((const struct sql_value[]){__VA_ARGS__}) / sizeof(struct sql_value)
+#define SQL_NO_BINDS NULL, 0
+
+/* One row; texts live until it returns. -1 (with err) stops the walk. It may read on the same connection. */
+typedef int (*sql_row_fn)(void *ctx, const struct sql_value *col, struct err *err);
+
+enum sql_tx {
+	SQL_READ,   /* one unchanging view for several statements */
+	SQL_WRITE,  /* sees the newest, and rows it updates stay ours until commit */
+	SQL_SCHEMA, /* one process at a time changes tables */
+};
+
+struct sql {
+	const struct sql_driver *driver;
+	bool in_tx;
+	bool deadlock;   /* the last failure was a lost deadlock: the transaction may simply be run again */
+	int64_t changed; /* rows that the last INSERT, UPDATE or DELETE matched */
+};
+
+struct sql_driver {
+	const char *scheme; /* "sqlite" for sqlite:... */
+	struct sql *(*open)(const char *address, struct err *err); /* address: what follows "SCHEME:" */
+	void (*close)(struct sql *db);
+	/* ERR_CONFLICT means: a unique key is taken, and nothing else. */
+	int (*run)(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row,
+	           void *ctx, struct err *err);
+	int (*begin)(struct sql *db, enum sql_tx kind, struct err *err);
+	int (*commit)(struct sql *db, struct err *err); /* a failed commit has rolled back */
+	void (*rollback)(struct sql *db);
+	int64_t (*now)(struct sql *db);
+	int (*has_table)(struct sql *db, const char *table, bool *there, struct err *err);
+	int (*script)(struct sql *db, const char *text, struct err *err); /* several statements of a schema file */
+};
+
+extern const struct sql_driver sql_sqlite; /* sqlite.c */
+
+/* url: "SCHEME:ADDRESS", or a plain path for sqlite. Opens and brings the schema up to date. */
+struct sql *sql_open(const char *url, struct err *err);
+bool sql_serves(const char *url); /* some driver here knows its scheme */
+void sql_close(struct sql *db);   /* NULL is fine */
+
+int sql_run(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row, void *ctx,
+            struct err *err);
+int sql_begin(struct sql *db, enum sql_tx kind, struct err *err);
+int sql_commit(struct sql *db, struct err *err);
+void sql_rollback(struct sql *db);
+int64_t sql_now(struct sql *db);
+
+/* Runs fn inside a transaction: committed when it returns 0, rolled back when it returns -1, run again (at most 3
+ * times) after a lost deadlock. Inside an open transaction it joins that one. */
+typedef int (*sql_tx_fn)(struct sql *db, void *job, struct err *err);
+int sql_atomic(struct sql *db, enum sql_tx kind, sql_tx_fn fn, void *job, struct err *err);
+
+/* ERR_INPUT unless text (NULL counts as "") has at most max bytes, so that a server that cuts and one that does
+ * not behave alike. */
+int sql_fits(const char *what, const char *text, size_t max, struct err *err);
+
+/* One numbered file of schema/, embedded by schema/embed.sh into build/schema.c. */
+struct sql_migration {
+	int64_t version; /* 1, 2, ... without a gap */
+	const char *name, *text;
+};
+extern const struct sql_migration sql_migrations[];
+extern const size_t sql_migrations_count;
+
+#endif

@@ -1,0 +1,308 @@
+/* The store as a whole, policies, and remembered specifications. Intents and history: operation.c; the chain: audit.c. */
+#include "store/store.h"
+
+#include "store/inner.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+/* Looking at a container once more within this time writes nothing: a pass over hundreds costs no disk syncs. */
+#define SEEN_RENEW_MS 30000
+
+struct store *store_open(const char *url, struct err *err)
+{
+	struct store *s = calloc(1, sizeof *s);
+
+	if (!s) {
+		(void)err_set(err, ERR_TEMPORARY, "out of memory");
+		return NULL;
+	}
+	s->db = sql_open(url, err);
+	if (!s->db) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	sql_close(s->db);
+	free(s);
+}
+
+int64_t store_now(struct store *s) { return sql_now(s->db); }
+
+/* --- policies --- */
+
+struct policy_put_job {
+	const struct policy_row *row;
+	int64_t expected;
+	int64_t version; /* of the stored row, 0 for none; then the new one */
+	bool same;
+};
+
+static int on_stored_policy(void *ctx, const struct sql_value *col, struct err *err)
+{
+	struct policy_put_job *job = ctx;
+	const struct policy_row *row = job->row;
+	(void)err;
+
+	job->version = col[0].i;
+	job->same = strcmp(col[1].s, row->service) == 0 && strcmp(col[2].s, row->type) == 0 &&
+	            strcmp(col[3].s, row->fields) == 0 && col[4].i == row->priority && (col[5].i != 0) == row->enabled;
+	return 0;
+}
+
+static int policy_write(struct sql *db, const struct policy_put_job *job, struct err *err)
+{
+	const struct policy_row *row = job->row;
+	const struct sql_value binds[] = {
+		sql_text(row->service),
+		sql_int(strpbrk(row->service, "*?[") != NULL),
+		sql_text(row->type),
+		sql_text(row->fields),
+		sql_int(row->priority),
+		sql_int(row->enabled),
+		sql_int(job->version + 1),
+		sql_int(sql_now(db)),
+		sql_text(row->name),
+	};
+
+	return sql_run(db,
+	               job->version
+	                       ? "UPDATE autoscale_policy SET service = ?, is_glob = ?, type = ?, fields = ?, priority = ?,"
+	                         " enabled = ?, version = ?, updated_at = ? WHERE name = ?"
+	                       : "INSERT INTO autoscale_policy (service, is_glob, type, fields, priority, enabled, version,"
+	                         " updated_at, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	               binds, sizeof binds / sizeof *binds, NULL, NULL, err);
+}
+
+static int policy_put_in_tx(struct sql *db, void *ctx, struct err *err)
+{
+	struct policy_put_job *job = ctx;
+	const char *name = job->row->name;
+
+	job->version = 0;
+	job->same = false;
+	/* The update changes nothing; it makes the row ours, so that what is read next stays true. */
+	if (sql_run(db, "UPDATE autoscale_policy SET name = name WHERE name = ?", SQL_BINDS(sql_text(name)), NULL, NULL,
+	            err) < 0 ||
+	    sql_run(db,
+	            "SELECT version, service, type, fields, priority, enabled FROM autoscale_policy"
+	            " WHERE name = ?",
+	            SQL_BINDS(sql_text(name)), on_stored_policy, job, err) < 0)
+		return -1;
+	if (job->expected >= 0 && job->expected != job->version) {
+		if (job->version == 0)
+			return err_set(err, ERR_CONFLICT, "policy \"%s\" is no longer there: read the policies again", name);
+		return err_set(err, ERR_CONFLICT, "policy \"%s\" is at version %" PRId64 ", not %" PRId64 ": read it again", name,
+		               job->version, job->expected);
+	}
+	if (job->same)
+		return 0;
+	if (policy_write(db, job, err) < 0)
+		return -1;
+	job->version++;
+	return 0;
+}
+
+int store_policy_put(struct store *s, const struct policy_row *row, int64_t expected, int64_t *version,
+                     struct err *err)
+{
+	struct policy_put_job job = {.row = row, .expected = expected};
+
+	if (sql_fits("the policy's name", row->name, STORE_NAME, err) < 0 ||
+	    sql_fits("the policy's service", row->service, STORE_NAME, err) < 0 ||
+	    sql_fits("the policy's type", row->type, STORE_WORD, err) < 0 ||
+	    sql_fits("the policy's fields", row->fields, STORE_DOCUMENT, err) < 0 ||
+	    sql_atomic(s->db, SQL_WRITE, policy_put_in_tx, &job, err) < 0)
+		return -1;
+	*version = job.version;
+	return 0;
+}
+
+struct policy_walk {
+	policy_row_fn fn;
+	void *ctx;
+};
+
+static int on_policy(void *ctx, const struct sql_value *col, struct err *err)
+{
+	const struct policy_walk *walk = ctx;
+	const struct policy_row row = {
+		.name = col[0].s,
+		.service = col[1].s,
+		.type = col[2].s,
+		.fields = col[3].s,
+		.priority = col[4].i,
+		.enabled = col[5].i != 0,
+		.version = col[6].i,
+		.updated_at = col[7].i,
+	};
+
+	return walk->fn(walk->ctx, &row, err);
+}
+
+#define POLICY_SELECT \
+	"SELECT name, service, type, fields, priority, enabled, version, updated_at FROM autoscale_policy"
+#define POLICY_ORDER " ORDER BY priority DESC, name"
+
+int store_policy_each(struct store *s, const char *service, policy_row_fn fn, void *ctx, struct err *err)
+{
+	struct policy_walk walk = {fn, ctx};
+
+	if (!service)
+		return sql_run(s->db, POLICY_SELECT POLICY_ORDER, SQL_NO_BINDS, on_policy, &walk, err);
+	return sql_run(s->db, POLICY_SELECT " WHERE (service = ? OR is_glob = 1) AND enabled = 1" POLICY_ORDER,
+	               SQL_BINDS(sql_text(service)), on_policy, &walk, err);
+}
+
+struct policy_remove_job {
+	const char *name;
+	bool there;
+};
+
+static int policy_remove_in_tx(struct sql *db, void *ctx, struct err *err)
+{
+	struct policy_remove_job *job = ctx;
+
+	if (sql_run(db, "DELETE FROM autoscale_policy WHERE name = ?", SQL_BINDS(sql_text(job->name)), NULL, NULL, err) < 0)
+		return -1;
+	job->there = db->changed > 0;
+	return 0;
+}
+
+int store_policy_remove(struct store *s, const char *name, bool *there, struct err *err)
+{
+	struct policy_remove_job job = {.name = name};
+
+	if (sql_atomic(s->db, SQL_WRITE, policy_remove_in_tx, &job, err) < 0)
+		return -1;
+	*there = job.there;
+	return 0;
+}
+
+/* --- remembered specifications --- */
+
+struct spec_put_job {
+	const char *service, *name, *host, *spec;
+	int64_t seen_at; /* of the stored row; TIME_NONE: there is none */
+	bool same;
+};
+
+static int on_stored_spec(void *ctx, const struct sql_value *col, struct err *err)
+{
+	struct spec_put_job *job = ctx;
+	(void)err;
+
+	job->seen_at = col[0].i;
+	job->same = strcmp(col[1].s, job->spec) == 0;
+	return 0;
+}
+
+static int spec_look(struct sql *db, struct spec_put_job *job, struct err *err)
+{
+	job->seen_at = TIME_NONE;
+	job->same = false;
+	return sql_run(db, "SELECT seen_at, spec FROM container_spec WHERE service = ? AND name = ? AND host = ?",
+	               SQL_BINDS(sql_text(job->service), sql_text(job->name), sql_text(job->host)), on_stored_spec, job,
+	               err);
+}
+
+static int spec_put_in_tx(struct sql *db, void *ctx, struct err *err)
+{
+	const struct spec_put_job *job = ctx;
+	const struct sql_value binds[] = {sql_text(job->spec), sql_int(sql_now(db)), sql_text(job->service),
+	                                  sql_text(job->name), sql_text(job->host)};
+	const size_t n = sizeof binds / sizeof *binds;
+
+	if (sql_run(db, "UPDATE container_spec SET spec = ?, seen_at = ? WHERE service = ? AND name = ? AND host = ?",
+	            binds, n, NULL, NULL, err) < 0)
+		return -1;
+	if (db->changed > 0)
+		return 0;
+	return sql_run(db, "INSERT INTO container_spec (spec, seen_at, service, name, host) VALUES (?, ?, ?, ?, ?)", binds,
+	               n, NULL, NULL, err);
+}
+
+int store_spec_put(struct store *s, const char *service, const char *name, const char *host, const char *spec,
+                   struct err *err)
+{
+	struct spec_put_job job = {.service = service, .name = name, .host = host, .spec = spec};
+
+	if (sql_fits("the service's name", service, SERVICE_NAME_MAX, err) < 0 ||
+	    sql_fits("the container's name", name, STORE_PLACE, err) < 0 ||
+	    sql_fits("the host's name", host, STORE_PLACE, err) < 0 ||
+	    sql_fits("the specification", spec, STORE_DOCUMENT, err) < 0 || spec_look(s->db, &job, err) < 0)
+		return -1;
+	if (job.same && sql_now(s->db) - job.seen_at < SEEN_RENEW_MS)
+		return 0;
+	return sql_atomic(s->db, SQL_WRITE, spec_put_in_tx, &job, err);
+}
+
+struct spec_found {
+	struct buf *spec;
+	bool there;
+};
+
+static int on_newest_spec(void *ctx, const struct sql_value *col, struct err *err)
+{
+	struct spec_found *found = ctx;
+
+	found->there = true;
+	buf_put(found->spec, col[0].s, col[0].n);
+	return buf_ok(found->spec, err);
+}
+
+int store_spec_get(struct store *s, const char *service, const char *name, struct buf *spec, struct err *err)
+{
+	struct spec_found found = {.spec = spec};
+	int rc;
+
+	if (name)
+		rc = sql_run(s->db,
+		             "SELECT spec FROM container_spec WHERE service = ? AND name = ?"
+		             " ORDER BY seen_at DESC, host LIMIT 1",
+		             SQL_BINDS(sql_text(service), sql_text(name)), on_newest_spec, &found, err);
+	else
+		rc = sql_run(s->db,
+		             "SELECT spec FROM container_spec WHERE service = ?"
+		             " ORDER BY seen_at DESC, name, host LIMIT 1",
+		             SQL_BINDS(sql_text(service)), on_newest_spec, &found, err);
+	if (rc == 0 && !found.there)
+		return err_set(err, ERR_NOT_FOUND, "no specification of service %s%s%s is remembered", service,
+		               name ? ", container " : "", name ? name : "");
+	return rc;
+}
+
+struct spec_walk {
+	spec_row_fn fn;
+	void *ctx;
+};
+
+static int on_spec(void *ctx, const struct sql_value *col, struct err *err)
+{
+	const struct spec_walk *walk = ctx;
+	const struct spec_row row = {
+		.service = col[0].s, .name = col[1].s, .host = col[2].s, .spec = col[3].s, .seen_at = col[4].i};
+
+	return walk->fn(walk->ctx, &row, err);
+}
+
+#define SPEC_SELECT "SELECT service, name, host, spec, seen_at FROM container_spec"
+
+int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *ctx, struct err *err)
+{
+	struct spec_walk walk = {fn, ctx};
+
+	if (!service)
+		return sql_run(s->db, SPEC_SELECT " ORDER BY service, name, host", SQL_NO_BINDS, on_spec, &walk, err);
+	return sql_run(s->db, SPEC_SELECT " WHERE service = ? ORDER BY name, host", SQL_BINDS(sql_text(service)), on_spec,
+	               &walk, err);
+}

@@ -1,0 +1,140 @@
+/* The door of the room store/: policies, operations (intents), history, the audit chain, remembered specifications.
+ * One portable SQL over thin drivers (sql.h); alerts have a door of their own (alerts.h).
+ *
+ * Times are int64_t ms UTC by the store's own clock (store_now). Strings given are borrowed; strings handed to
+ * callbacks live until the callback returns; "" where there is none unless said otherwise. A callback may read from
+ * the store and must not write to it. A store is made, and migrated, at first use. One store belongs to one thread and
+ * is not carried over a fork. Failures: UNAVAILABLE (disk full; retry) or TEMPORARY (busy; retry), CONFIG (schema newer
+ * than this program, bad URL, damaged file), DENIED (file permission), INPUT (a text longer than its column). */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
+
+/* url: "sqlite:PATH" or a plain path. Makes missing folders (0700) and the file (0600). */
+struct store *store_open(const char *url, struct err *err);
+void store_close(struct store *s); /* NULL is fine */
+int64_t store_now(struct store *s);
+
+/* --- policies --- */
+struct policy_row {
+	const char *name;    /* unique */
+	const char *service; /* a glob: exact name, or with * and ? */
+	const char *type;    /* scale-up, scale-down, service-availability, load-balancer, track, or "" for any */
+	const char *fields;  /* JSON object text: {"min":1,"max":5,"step_up":"2"} */
+	int64_t priority;
+	bool enabled;
+	int64_t version;     /* set by the store: 1, 2, ... */
+	int64_t updated_at;
+};
+typedef int (*policy_row_fn)(void *ctx, const struct policy_row *row, struct err *err); /* -1 stops the walk */
+
+/* Inserts or replaces by name and gives the new version. expected: the version the caller saw, 0 for "must not
+ * exist", -1 for "whatever is there"; CONFLICT when it is another. The same content again keeps the version. */
+int store_policy_put(struct store *s, const struct policy_row *row, int64_t expected, int64_t *version,
+                     struct err *err);
+/* Rows ordered by priority descending, then name. service not NULL: only enabled rows whose service equals it or
+ * holds * or ? or [ (the caller matches the glob). */
+int store_policy_each(struct store *s, const char *service, policy_row_fn fn, void *ctx, struct err *err);
+int store_policy_remove(struct store *s, const char *name, bool *there, struct err *err);
+
+/* --- what a decision needs to know of the past --- */
+struct service_past {
+	int64_t generation;        /* 0: nothing was ever decided */
+	int64_t last_out, last_in; /* end of the last action that added / took away; TIME_NONE */
+	bool pending;              /* an operation is planned and not finished: */
+	char pending_op[64], pending_alert[128], pending_action[32];
+	int64_t pending_generation, pending_at, pending_attempts;
+	struct buf pending_plan;   /* its plan, JSON text; the caller releases */
+};
+int store_past(struct store *s, const char *service, struct service_past *past, struct err *err);
+
+/* --- intent before action, outcome after: crash rules 2, 6 and 7 of the design --- */
+enum intent_state {
+	INTENT_NEW,      /* the operation is ours: act */
+	INTENT_RESUMED,  /* an operation of this service was planned and not finished: carry out ITS plan */
+	INTENT_DEFERRED, /* somebody else decided meanwhile: do nothing, give the alert back */
+	INTENT_FINISHED, /* this alert's operation is done already: do nothing, finish the alert */
+};
+struct intent_ask {
+	const char *service;
+	const char *alert_id; /* NULL or "": no alert stands behind it */
+	const char *action;   /* plan.op */
+	const char *plan;     /* JSON text; what a resuming pass will carry out */
+	const char *actor;    /* who, for the audit chain */
+	int64_t generation;   /* the generation the decision saw; -1: unknown, do not check */
+	const char *op_id;    /* a fresh id, used when the state is new */
+};
+struct intent {
+	enum intent_state state;
+	char op_id[64];
+	char alert_id[128]; /* the alert the operation belongs to, "" for none */
+	int64_t generation;
+	struct buf plan; /* INTENT_RESUMED: the stored plan; the caller releases */
+};
+/* In ONE transaction that holds the service's row: (1) an operation with this (alert_id, action): planned ->
+ * RESUMED, done -> FINISHED; a failed one does not stand in the way. (2) another planned operation of the service
+ * -> RESUMED. (3) generation differs from ask->generation -> DEFERRED. (4) else insert the operation with
+ * generation + 1, state planned, and an audit row "intent": NEW. A RESUMED operation counts an attempt. A unique
+ * key hit in a race is DEFERRED. */
+int store_intent(struct store *s, const struct intent_ask *ask, struct intent *out, struct err *err);
+
+struct outcome {
+	const char *op_id;   /* NULL or "": no operation (a decision not to act): audit row only */
+	const char *service, *alert_id, *actor;
+	const char *action;  /* plan.op */
+	const char *outcome; /* done, partial, failed, none, deferred, dry-run */
+	bool keep;           /* partial or failed, and worth another try: the operation stays planned (see below) */
+	int64_t from, to;    /* replicas; -1 unknown */
+	const char *reason;  /* one sentence */
+	const char *error;   /* or NULL */
+	const char *body;    /* JSON object text for the audit row: the record, without secrets */
+};
+/* In ONE transaction: closes the operation (state done, or failed when outcome is partial or failed and keep is
+ * unset), adds its history row, updates last_out / last_in (by action: scale-up, recreate, start: out; scale-down:
+ * in; only when the outcome is done or partial), appends the audit row. keep: the operation stays planned unless it
+ * had max_attempts (5) tries, no history row then, but an audit row. An operation that is closed already changes
+ * nothing: *history_id is that of its row. *history_id is 0 when there is none. */
+int store_outcome(struct store *s, const struct outcome *o, int64_t *history_id, int64_t *at, struct err *err);
+
+struct history_row {
+	int64_t history_id, generation, from, to, at, duration_ms, seq;
+	const char *service, *op_id, *alert_id, *action, *outcome, *reason, *error;
+};
+/* error: NULL for none. seq: the audit row. service NULL: every one. since: ms UTC, inclusive. Oldest first. */
+typedef int (*history_row_fn)(void *ctx, const struct history_row *row, struct err *err);
+int store_history_each(struct store *s, const char *service, int64_t since, history_row_fn fn, void *ctx,
+                       struct err *err);
+
+struct audit_row {
+	int64_t seq, at;
+	const char *service, *actor, *event, *op_id, *body, *prev_hash, *hash;
+};
+/* event: "intent", or the outcome. service NULL: every one, by time; else by seq. since: ms UTC, inclusive. */
+typedef int (*audit_row_fn)(void *ctx, const struct audit_row *row, struct err *err);
+int store_audit_each(struct store *s, const char *service, int64_t since, audit_row_fn fn, void *ctx,
+                     struct err *err);
+/* Walks the chain of every service. 0: whole, *rows counted. -1 CONFLICT: names service and seq of the first row that
+ * was changed or is missing. */
+int store_audit_verify(struct store *s, int64_t *rows, struct err *err);
+
+/* --- remembered specifications (crash rule 5, service availability) --- */
+/* spec: the create request and connects, JSON text. One per (service, name, host): another content replaces it, the
+ * same content again only renews seen_at (at most every 30 s: looking is free of disk syncs). */
+int store_spec_put(struct store *s, const char *service, const char *name, const char *host, const char *spec,
+                   struct err *err);
+/* Adds to *spec the newest spec of a service, or of one container name when name is not NULL. NOT_FOUND. */
+int store_spec_get(struct store *s, const char *service, const char *name, struct buf *spec, struct err *err);
+/* service NULL: every one. */
+struct spec_row { const char *service, *name, *host, *spec; int64_t seen_at; };
+typedef int (*spec_row_fn)(void *ctx, const struct spec_row *row, struct err *err);
+int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *ctx, struct err *err);
+
+#endif
