@@ -1,5 +1,6 @@
 # The table of contents. `make` builds, `make check` tests, `make demo` shows, `make help` lists the rest.
 
+.DEFAULT_GOAL = all
 VERSION = 0.1.0
 PREFIX = /usr/local
 DESTDIR =

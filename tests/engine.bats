@@ -37,10 +37,10 @@ planned() { as-inspect web | jq -c '.alert = {action: "'"$1"'", count: '"${2:-0}
 }
 
 @test "a service joins by a variable, by its compose service, or by a plain service label" {
-	container a '{}' '{"Env":["AUTOSCALE_SERVICE=by-variable","AUTOSCALE_MAX=3"]}' >/dev/null
-	container b '{"com.docker.compose.service":"by-compose","autoscale.max":"2"}' >/dev/null
-	container c '{"service":"by-label"}' >/dev/null
-	container d '{}' >/dev/null
+	container ca '{}' '{"Env":["AUTOSCALE_SERVICE=by-variable","AUTOSCALE_MAX=3"]}' >/dev/null
+	container cb '{"com.docker.compose.service":"by-compose","autoscale.max":"2"}' >/dev/null
+	container cc '{"service":"by-label"}' >/dev/null
+	container cd '{}' >/dev/null
 	is "$(as-inspect by-variable by-compose by-label | jq -c '[.service, .observed.running]' | tr '\n' ' ')" '["by-variable",1] ["by-compose",1] ["by-label",1] '
 	is "$(as-inspect --all | jq -r .service | sort | tr '\n' ' ')" 'by-compose by-variable ' 'who did not ask is left alone'
 	as-policy set x service=by-label max=2

@@ -11,6 +11,12 @@ pass() { "$TOP/pipelines/autoscale" "$@"; }
 reconcile() { "$TOP/pipelines/reconcile" "$@"; }
 history() { as-audit --history | jq -c "${1:-[.action, .from, .to, .outcome]}"; }
 alerts_in() { sqlite3 "$BATS_TEST_TMPDIR/store.db" "select count(*) from alert where state = '$1'"; }
+# kill_tree PID: the process and all it started, by their ids
+kill_tree() {
+	local c
+	for c in $(pgrep -P "$1"); do kill_tree "$c"; done
+	kill "$1" 2>/dev/null || true
+}
 # the alert's lease and backoff are over
 due_now() { sqlite3 "$BATS_TEST_TMPDIR/store.db" 'update alert set due = 1 where due is not null'; }
 
@@ -145,7 +151,7 @@ due_now() { sqlite3 "$BATS_TEST_TMPDIR/store.db" 'update alert set due = 1 where
 	is "$(names)" 'web web-1'
 	alert up
 	eventually 10 bash -c "$(declare -f api); [ \$(api GET /containers/json | jq length) = 3 ]"
-	for child in $(pgrep -P "$pid"); do kill "$child" 2>/dev/null || true; done
+	kill_tree "$pid"
 	wait "$pid" || true
 	eventually 5 bash -c "$(declare -f alerts_in); [ \$(alerts_in 'done') = 2 ]"
 }
@@ -183,7 +189,7 @@ murdered() {
 	rm "$dir/$1"
 	cat >"$dir/$1" <<-EOF
 		#!/bin/sh
-		exec strace -f -o /dev/null -e trace=$3 -e inject=$3:signal=KILL:when=$2 $AS_BIN/$1 "\$@"
+		ASAN_OPTIONS=detect_leaks=0 exec strace -f -o /dev/null -e trace=$3 -e inject=$3:signal=KILL:when=$2 $AS_BIN/$1 "\$@"
 	EOF
 	chmod +x "$dir/$1"
 	AS_BIN=$dir pass >/dev/null 2>&1 || true

@@ -1,0 +1,109 @@
+#include "base/clock.h"
+#include "base/limits.h"
+#include "engine/doc.h"
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define INDEX_DIGITS 9
+
+static bool is_service_name(const char *s)
+{
+	static const char letters[] = "_.-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+	const size_t n = strspn(s, letters);
+
+	return n >= 1 && n <= SERVICE_NAME_MAX && !s[n] && !strchr("_.-", s[0]);
+}
+
+/* A value that is no service name is passed over for the next source: it is a tenant's text. */
+bool container_service(const json_t *inspect, char *out, size_t size)
+{
+	static const char *const labels[] = {"autoscale.service", "service", "com.docker.compose.service",
+	                                     "com.docker.swarm.service.name"};
+	const size_t n = sizeof labels / sizeof *labels;
+
+	for (size_t i = 0; i <= n; i++) {
+		const char *value = i < n ? doc_label(inspect, labels[i]) : doc_variable(inspect, "AUTOSCALE_SERVICE");
+		if (!value || !is_service_name(value) || strlen(value) >= size)
+			continue;
+		(void)snprintf(out, size, "%s", value);
+		return true;
+	}
+	return false;
+}
+
+/* The engine writes nanoseconds, and the year 1 for "never". */
+static void write_time(struct buf *out, const char *name, const char *text)
+{
+	char when[CLOCK_TEXT];
+	int64_t ms;
+
+	if (!text || strncmp(text, "0001-", 5) == 0 || !clock_parse(text, &ms)) {
+		buf_json_member_str(out, name, NULL);
+		return;
+	}
+	clock_format(ms, when);
+	buf_json_member_str(out, name, when);
+}
+
+static void write_index(struct buf *out, const char *label)
+{
+	const size_t n = label ? strspn(label, "0123456789") : 0;
+	int64_t index = 0;
+
+	buf_json_key(out, "index");
+	if (!n || n > INDEX_DIGITS || label[n]) {
+		buf_puts(out, "null");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		index = index * 10 + (label[i] - '0');
+	buf_json_int(out, index);
+}
+
+static void write_addresses(struct buf *out, const json_t *inspect)
+{
+	json_t *networks = doc_get(inspect, "NetworkSettings.Networks"), *endpoint;
+	const char *network;
+
+	buf_json_key(out, "addresses");
+	buf_putc(out, '{');
+	json_object_foreach(networks, network, endpoint)
+	{
+		const char *ip = doc_address(endpoint);
+		if (ip && doc_true(inspect, "State.Running") && !doc_listed_twice(networks, network))
+			buf_json_member_str(out, network, ip);
+	}
+	buf_putc(out, '}');
+}
+
+void container_json(struct buf *out, const json_t *inspect, const char *host, bool is_ready)
+{
+	const char *health = doc_str(inspect, "State.Health.Status"), *copy_of = doc_label(inspect, "autoscale.copy-of");
+
+	/* Podman always has a Health, with an empty status where there is no check. */
+	if (health && (!*health || strcmp(health, "none") == 0))
+		health = NULL;
+	buf_putc(out, '{');
+	buf_json_member_str(out, "id", doc_str(inspect, "Id"));
+	buf_json_member_str(out, "name", doc_name(inspect));
+	buf_json_member_str(out, "host", host);
+	buf_json_member_str(out, "state", doc_str(inspect, "State.Status"));
+	buf_json_member_str(out, "health", health);
+	write_time(out, "created", doc_str(inspect, "Created"));
+	write_time(out, "started", doc_str(inspect, "State.StartedAt"));
+	write_index(out, doc_label(inspect, "autoscale.index"));
+	buf_json_member_bool(out, "copy", copy_of != NULL);
+	buf_json_member_str(out, "copy_of", copy_of);
+	buf_json_member_str(out, "op", doc_label(inspect, "autoscale.op"));
+	buf_json_member_bool(out, "ready", is_ready);
+	write_addresses(out, inspect);
+	doc_write_ports(out, inspect);
+	buf_json_member_str(out, "image", doc_str(inspect, "Config.Image"));
+	doc_write_labels(out, inspect);
+	doc_write_variables(out, inspect);
+	buf_putc(out, '}');
+}

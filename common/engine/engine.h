@@ -1,0 +1,123 @@
+/* The door of the room engine/: container engines that speak Docker's API. A driver is one file and one line in the
+ * table of engine.c. One struct engine is one connection to one host and belongs to one thread.
+ *
+ * Documents of the engine are jansson values; "new" results belong to the caller (json_decref), arguments are
+ * borrowed. Source of every call: Docker Engine API 1.24 to 1.4x, https://docs.docker.com/engine/api/. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "base/buf.h"
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/jv.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine; /* every driver's own */
+
+struct engine_driver {
+	const char *name; /* "docker" */
+	/* Connects lazily: the first call that fails says why. */
+	struct engine *(*open)(const struct conf_host *host, struct err *err);
+	void (*close)(struct engine *e); /* NULL is fine */
+	/* Negotiates the version and stores it for the calls that follow. Called by them when it was not. */
+	int (*ping)(struct engine *e, struct err *err);
+	/* The engine's list, newest first; label "NAME" or "NAME=VALUE" or NULL for all; stopped ones too. New. */
+	int (*list)(struct engine *e, const char *label, json_t **list, struct err *err);
+	/* One container by id or exact name (never by prefix or regex). New. NOT_FOUND. */
+	int (*inspect)(struct engine *e, const char *id, json_t **doc, struct err *err);
+	/* The id of an image by name or id, for "does the tag still mean the source's image?". NOT_FOUND. */
+	int (*image_id)(struct engine *e, const char *ref, char id[80], struct err *err);
+	/* Config of an image: {"Entrypoint":..,"Cmd":..}. New. */
+	int (*image_config)(struct engine *e, const char *ref, json_t **config, struct err *err);
+	/* Creates NAME from a create request. CONFLICT: the name is in use (look who has it). */
+	int (*create)(struct engine *e, const char *name, const json_t *request, char id[65], struct err *err);
+	/* Connects a container to one more network before its start. Already connected is success. */
+	int (*connect)(struct engine *e, const char *network, const char *id, const json_t *endpoint, struct err *err);
+	int (*disconnect)(struct engine *e, const char *network, const char *id, struct err *err);
+	/* *already: it ran before (304). */
+	int (*start)(struct engine *e, const char *id, bool *already, struct err *err);
+	/* Stops with a grace in ms (rounded up to seconds), waits for it. *already: it was stopped or is gone. */
+	int (*stop)(struct engine *e, const char *id, int64_t grace_ms, bool *already, struct err *err);
+	/* Removes a container with its anonymous volumes. *already: it was gone, or is going. */
+	int (*remove)(struct engine *e, const char *id, bool force, bool *already, struct err *err);
+};
+
+extern const struct engine_driver engine_docker;
+
+/* The driver of a host (conf_host.engine, default "docker"); NULL and CONFIG for an unknown one. */
+const struct engine_driver *engine_driver(const struct conf_host *host, struct err *err);
+
+/* container.c: how the toolkit sees a container. */
+
+/* The service of a container by its labels, in the order autoscale.service, service,
+ * com.docker.compose.service, com.docker.swarm.service.name, then the variable AUTOSCALE_SERVICE, then, for a copy,
+ * autoscale.copy-of's service is carried by its own labels. False: it belongs to none. */
+bool container_service(const json_t *inspect, char *out, size_t size);
+
+/* Writes one entry of observed.containers from the engine's inspect document: {id, name, host, state, health,
+ * created, started, index, copy, copy_of, op, ready, addresses:{network:ip}, ports:[{port,protocol,published,ip}],
+ * image, labels:{}, variables:{}}. `variables` holds only AUTOSCALE_* (without AUTOSCALE_STORE, _ALERTS and _CONF, which
+ * configure the toolkit and may hold a password), VIRTUAL_HOST and VIRTUAL_PORT of its environment. `ready` is false
+ * unless `is_ready`. Not running: no addresses. */
+void container_json(struct buf *out, const json_t *inspect, const char *host, bool is_ready);
+
+/* Writes observed.template: {id, host, name, image, image_id, cpu, memory, volumes:[{type,source,destination,mode,rw}],
+ * labels, variables, ports, networks:[names], network_mode, restart, healthcheck, env:[names], command, entrypoint}.
+ * cpu is a number of CPUs, memory bytes, each null without a limit; restart is as `docker run --restart` takes it. With
+ * create not NULL also "create": the whole create request (values of the environment included), as copy_make made
+ * it. */
+void template_json(struct buf *out, const json_t *inspect, const char *host, const json_t *create);
+
+/* ready.c: when a container counts. */
+
+struct ready_target {
+	/* in */
+	const json_t *inspect; /* borrowed */
+	const char *rule;      /* "", "health", "tcp:PORT", "http:PORT/PATH"; "" is the engine's health, else tcp */
+	const char *network;   /* which address; NULL: the only or first network */
+	/* An IP address, for a port that is published and for host networking; NULL: the container's own address. */
+	const char *host_address;
+	/* out */
+	bool ready;
+	bool failed; /* it will not get ready: exited, restarting, dead, unhealthy */
+	char why[160];
+};
+
+/* Asks all targets at once, within wait_ms together; needs no engine. A container without a health check, exposed
+ * port and rule is ready when it runs. */
+void ready_check(struct ready_target *targets, size_t n, int64_t wait_ms);
+
+/* copy.c: the copy rule. */
+
+struct copy_request {
+	json_t *create;  /* the create request with one endpoint in NetworkingConfig; new */
+	/* Array of {"network":NAME,"endpoint":{...}} to connect before the start; "endpoint":null means to disconnect
+	 * (the engine puts a container into its NetworkMode's network although the source has left it). New. */
+	json_t *connect;
+	json_t *notes;   /* array of strings: what was dropped or shared and why; new */
+};
+
+struct copy_options {
+	const char *name;    /* of the copy */
+	const char *copy_of; /* id of the original, for autoscale.copy-of; with recreate it is not used */
+	const char *op_id;   /* for autoscale.op; NULL: none */
+	int64_t index;       /* for autoscale.index; with recreate it is not used */
+	const char *image_id; /* id that Config.Image resolves to now; NULL: it resolves to nothing */
+	bool image_has_entrypoint; /* of the source's image; with recreate it need not be known */
+	bool other_host; /* the copy is made on another host than the source's: what lives on one host only is refused */
+	bool recreate; /* the source is gone: keep name, labels, address, port */
+	bool privileged_allowed;
+};
+
+/* Makes the create request of a copy from the source's inspect document. REFUSED with the reason when something
+ * cannot be copied faithfully (fixed host port, swarm task, privileged without leave). A fixed host port obeys the
+ * label autoscale.ports of the source: refuse (default), auto (the engine picks one), none (not published), same.
+ * That a container whose network, process ids or volumes it shares still runs is the engine's to say. On failure
+ * *out holds nothing; release with copy_release. */
+int copy_make(const json_t *inspect, const struct copy_options *options, struct copy_request *out, struct err *err);
+void copy_release(struct copy_request *r);
+
+#endif
