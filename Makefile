@@ -123,7 +123,7 @@ lint:
 
 demo:
 	@tests/deps.sh build demo
-	@$(MAKE) --no-print-directory -s all
+	@echo "building"; $(MAKE) --no-print-directory -s SAY=@: all
 	@tests/demo
 
 deps:
