@@ -1,0 +1,276 @@
+# The manuals tell what the programs do: options, exit statuses, fields, keys; and every example of section 1 and of
+# autoscale(7) runs as it stands, on a real engine and a real load balancer.
+
+load lib
+
+setup_file() { rig_up docker haproxy; }
+teardown_file() { rig_down; }
+
+setup() {
+	cd "$TOP" || return
+	fresh
+	case $BATS_TEST_DESCRIPTION in
+	*examples*)
+		echo "config = $AS_RIG_HAPROXY_CFG" >>"$AUTOSCALE_CONF"
+		web 3
+		;;
+	esac
+}
+
+teardown() {
+	case $BATS_TEST_DESCRIPTION in *examples*) wipe && no_servers ;; esac
+}
+
+# ---- helpers ----
+
+commands() { (cd cmd && ls -d as-*); }
+
+# fail WORDS...: the test fails and says why.
+fail() {
+	printf '%s\n' "$@"
+	return 1
+}
+
+# same WHAT EXPECTED ACTUAL: two lists, one item a line.
+same() {
+	[ -n "$2" ] || fail "$1: nothing found to compare with"
+	[ "$2" = "$3" ] || fail "$1:" "$(diff <(echo "$2") <(echo "$3"))"
+}
+
+# section NAME: of the manual on standard input, its source lines.
+section() { awk -v want="$1" '/^\.Sh / { on = substr($0, 5) == want; next } on'; }
+
+# plain: mdoc's escapes on standard input become what the reader sees.
+plain() { sed 's/\\&//g; s/\\e/\\/g; s/\\(aq/'\''/g'; }
+
+# help_options COMMAND: "-c --config file" a line; a dash where there is no letter or no argument.
+help_options() {
+	"$1" --help | sed -nE 's/^  (-.|  ),? +(--[a-z-]+)( [A-Z]+)?  .*/\1 \2\3/p' | sed 's/^  /-/' |
+		awk '{ print $1, $2, (NF > 2 ? tolower($3) : "-") }' | sort
+}
+
+# man_options COMMAND: the same from the manual's list of options.
+man_options() {
+	section DESCRIPTION <"man/$1.1" | sed -nE 's/^\.It (Fl (.) , )?Fl -([a-z-]+)( Ar ([a-z]+))?$/-\2 --\3 \5/p' |
+		awk '{ print $1, $2, (NF > 2 ? $3 : "-") }' | sort
+}
+
+# run_examples PAGE: each block of its EXAMPLES, exactly as a reader would copy it.
+run_examples() {
+	local block=0 line text='' inside='' status
+	while IFS= read -r line; do
+		case $line in
+		.Bd*) inside=1 text= ;;
+		.Ed)
+			inside=
+			block=$((block + 1))
+			status=0
+			(cd "$BATS_TEST_TMPDIR" && timeout 120 bash -o pipefail -c "$text" </dev/null) || status=$?
+			[ $status = 0 ] || [[ $text == *'|| true'$'\n' ]] || fail "$1, example $block: status $status" "$text"
+			;;
+		*) [ -z "$inside" ] || text+=$line$'\n' ;;
+		esac
+	done < <(section EXAMPLES <"man/$1" | plain)
+	[ "$block" -gt 0 ] || fail "$1 has no example"
+}
+
+# decided ACTION [MEMBERS]: a record whose alert asks for it, with its plan.
+decided() {
+	echo "{\"service\":\"web\",\"action\":\"$1\"${2:-}}" | as-ingest --normalize |
+		jq -c '{v:1, id, now:.received_at, alert:., service}' | as-inspect | as-resolve-policy | as-decide
+}
+
+# ---- form ----
+
+@test "every command has a manual with the sections of one" {
+	for c in $(commands); do
+		[ -f "man/$c.1" ] || fail "no man/$c.1"
+		same "$c: sections" "$(printf '%s\n' NAME SYNOPSIS DESCRIPTION 'EXIT STATUS' EXAMPLES 'SEE ALSO')" \
+			"$(sed -n 's/^\.Sh //p' "man/$c.1" | grep -vx -e ENVIRONMENT -e FILES -e CAVEATS)"
+		same "$c: what it is" "$("$c" --help | sed -n 2p)" "$(sed -n 's/^\.Nd //p' "man/$c.1")"
+	done
+}
+
+@test "every manual lints clean" {
+	run mandoc -T lint -W warning man/*.[157]
+	[ "$status" = 0 ] && [ -z "$output" ] || fail "$output"
+}
+
+@test "every manual that a manual refers to is there" {
+	for page in $(sed -nE 's/^\.(It )?Xr (as-[a-z-]+|autoscale[a-z.-]*) ([157]).*/\2.\3/p' man/*.[157] | sort -u); do
+		[ -f "man/$page" ] || fail "no man/$page"
+	done
+}
+
+@test "autoscale(7) lists every command with what it is" {
+	same commands "$(for c in $(commands); do echo "$c $("$c" --help | sed -n 2p)"; done | sort)" \
+		"$(awk '/^\.It Xr as-/ { name = $3; getline; print name, $0 }' man/autoscale.7 | sort)"
+}
+
+# ---- options ----
+
+@test "a manual lists exactly the options of --help, with the same letters and arguments" {
+	for c in $(commands); do
+		same "$c: options" "$(help_options "$c")" "$(man_options "$c")"
+	done
+}
+
+@test "completions list exactly the long options of --help" {
+	for c in $(commands); do
+		longs=$(help_options "$c" | cut -d' ' -f2 | sort)
+		same "$c: bash" "$longs" "$("$c" --completion bash | sed -n "s/.*-W '\(.*\)' $c\$/\1/p" | tr ' ' '\n' | sort)"
+		same "$c: zsh" "$longs" "$("$c" --completion zsh | sed -nE "s/^ *'(--[a-z-]+)\[.*/\1/p" | sort)"
+		same "$c: fish" "$longs" "$("$c" --completion fish | sed -nE 's/.* -l ([a-z-]+).*/--\1/p' | sort)"
+	done
+}
+
+# ---- exit statuses ----
+
+# What a command can give. One that writes no store and opens none cannot be refused it (77).
+statuses() {
+	case $1 in
+	as-decide) echo 0 1 64 65 69 74 75 ;;
+	as-resolve-policy) echo 0 1 64 65 69 74 75 78 ;;
+	as-start | as-clone | as-remove | as-lb-update) echo 0 1 64 65 69 74 75 78 '>128' ;;
+	as-audit | as-ack-alerts) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
+	as-ingest | as-inspect | as-policy) echo 0 1 64 65 69 74 75 77 78 ;;
+	as-fetch-alerts) echo 0 1 64 69 74 75 77 78 ;;
+	*) fail "statuses of $1?" ;;
+	esac
+}
+
+@test "EXIT STATUS names the statuses that a command can give, and no other" {
+	for c in $(commands); do
+		same "$c" "$(statuses "$c" | tr ' ' '\n')" "$(section 'EXIT STATUS' <"man/$c.1" | sed -n 's/^\.It //p')"
+	done
+}
+
+@test "the statuses are given: usage 64, bad input 65, no input 69, no output 74, time over 75, configuration 78" {
+	echo '[stoer]' >"$BATS_TEST_TMPDIR/bad.conf"
+	echo 'a = b' >>"$BATS_TEST_TMPDIR/bad.conf"
+	mkfifo "$BATS_TEST_TMPDIR/never" # opened for both, it never ends
+	for c in $(commands); do
+		verb=()
+		[ "$c" != as-policy ] || verb=(check)
+		run -64 "$c" --no-such-option
+		run -74 bash -c '"$1" --help >/dev/full' - "$c"
+		[ "$c" = as-decide ] || run -78 "$c" -c "$BATS_TEST_TMPDIR/bad.conf" "${verb[@]}" </dev/null
+		if [ "$c" = as-fetch-alerts ]; then
+			run -75 "$c" --follow --timeout 50ms
+			continue
+		fi
+		run -65 bash -c 'echo nonsense | "$@"' - "$c" "${verb[@]}"
+		run -75 bash -c 'exec "$@" <>"$0"' "$BATS_TEST_TMPDIR/never" "$c" --timeout 50ms "${verb[@]}"
+		[ "$c" = as-policy ] || run -69 bash -c '"$1" </' - "$c"
+	done
+}
+
+@test "the statuses are given: refused 77 by the commands that open a store" {
+	[ "$(id -u)" = 0 ] || skip 'needs root, to make a link of another user'
+	ln -s /nowhere "$BATS_TEST_TMPDIR/link"
+	chown -h 65534 "$BATS_TEST_TMPDIR/link"
+	export AUTOSCALE_STORE=sqlite:$BATS_TEST_TMPDIR/link
+	run -77 as-ingest <<<'{"service":"web"}'
+	run -77 as-fetch-alerts
+	run -77 as-audit --verify
+	run -77 as-policy list
+}
+
+# ---- section 5 ----
+
+@test "autoscale-policy(5) has every field with its label, variable and default" {
+	fields=$(sed -nE 's/^\t\{"([a-z_]+)", "([a-z.-]+)", (NULL|"[a-z]+"), (NULL|"[^"]*"), parse_.*/\1 \2 \4/p' \
+		common/policy/fields.c | while read -r name label default; do
+		default=${default//\"/}
+		[ "$default" != NULL ] || default=no
+		echo "$name $label $(tr a-z.- A-Z__ <<<"$label") ${default:-empty}"
+	done)
+	manual=$(sed -n '/^\.Ss Fields/,/^\.El/p' man/autoscale-policy.5 | awk '
+		/^\.It Va / { name = $3; getline label; getline variable; getline value
+			sub(/^\.Va /, "", label); sub(/ ,$/, "", label)
+			sub(/^\.Ev /, "", variable); sub(/ ,$/, "", variable)
+			sub(/^default /, "", value); sub(/^no default/, "no", value); sub(/\.$/, "", value)
+			print name, label, variable, value }')
+	same fields "$fields" "$manual"
+}
+
+@test "as-policy(1) lists every field that as-policy takes" {
+	families=$(grep -o 'families\[\] = {[^}]*' cmd/as-policy/as-policy.c | grep -o '"[a-z]*"' | tr -d '"')
+	fields=$(sed -nE 's/^\t\{"([a-z_]+)", "autoscale\..*/\1/p' common/policy/fields.c)
+	same fields "$(sort <<<"$fields"$'\n'"$families")" \
+		"$(sed -n '/^The fields are/,/^\.Pp/p' man/as-policy.1 | sed -n 's/^\.Va //p' | tr -d ' ' | tr ',.' '\n\n' | grep . | sort)"
+}
+
+@test "autoscale.conf(5) has every section and key of the configuration" {
+	keys=$(sed -n '/^static const struct key keys/,/^};/p' common/base/conf.c | tr '\t' ' ' | sed -E \
+		-e 's/\{"([a-z]+)", "([a-z_]+)",[^}]*\}/\n\1 \2\n/g' \
+		-e 's/HOST\(([a-z_]+)\)/\nhost \1\n/g' -e 's/LB\(([a-z_]+)\)/\nlb \1\n/g' | grep -E '^[a-z]+ [a-z_]+$' | sort)
+	manual=$(awk '/^\.Ss \[/ { gsub(/[][]/, "", $2); section = $2; next } /^\.S[hs]/ { section = "" }
+		/^\.It Cm / && section { print section, $3 }' man/autoscale.conf.5 | sort)
+	same keys "$keys" "$manual"
+}
+
+# ---- examples ----
+
+@test "as-inspect(1): the examples run" { run_examples as-inspect.1; }
+@test "as-resolve-policy(1): the examples run" { run_examples as-resolve-policy.1; }
+@test "as-decide(1): the examples run" { run_examples as-decide.1; }
+
+@test "as-ingest(1): the examples run, and store two alerts" {
+	run_examples as-ingest.1
+	is "$(as-fetch-alerts | wc -l)" 2
+}
+
+@test "as-start(1): the examples run, and start what was stopped" {
+	api POST '/containers/web/stop?t=0'
+	run_examples as-start.1
+	is "$(running)" 1
+}
+
+@test "as-policy(1): the examples run, and leave three policies" {
+	run_examples as-policy.1
+	is "$(as-policy list | jq -r .name | tr '\n' ' ')" 'web quiet webs '
+}
+
+@test "as-lb-update(1): the examples run, and the container is attached" {
+	run_examples as-lb-update.1
+	is "$(servers_up)" 1
+}
+
+@test "as-fetch-alerts(1): the examples run, with an alert waiting and one dead" {
+	alert scale-up
+	alert scale-up '{"service": "api"}'
+	for _ in 1 2 3 4 5 6; do # five leases run out; the sixth look buries it
+		as-fetch-alerts --service api --lease 1ms >/dev/null
+		sleep 0.01
+	done
+	is "$(as-fetch-alerts --dead | jq -r .service)" api
+	run_examples as-fetch-alerts.1
+	is "$(as-fetch-alerts --dead)" '' 'it was put back'
+}
+
+@test "as-clone(1): the examples run, and make one copy" {
+	run_examples as-clone.1
+	is "$(names)" 'web web-1'
+}
+
+@test "as-remove(1): the examples run, and take the copies away" {
+	decided set ',"count":3' | as-clone | as-lb-update >/dev/null
+	is "$(names)" 'web web-1 web-2'
+	run_examples as-remove.1
+	is "$(names)" web
+}
+
+@test "as-audit(1): the examples run, with something in the history" {
+	decided scale-up | as-audit --intent | as-clone | as-audit >/dev/null
+	run_examples as-audit.1
+	is "$(as-audit --history | wc -l)" 1
+}
+
+@test "as-ack-alerts(1): the examples run, with an alert waiting" {
+	alert scale-up
+	run_examples as-ack-alerts.1
+	is "$(names)" 'web web-1'
+}
+
+@test "autoscale(7): the examples run" { run_examples autoscale.7; }
