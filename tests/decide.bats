@@ -145,6 +145,8 @@ plan() { rec "$1" | as-decide | jq -r '.plan | "\(.op) \(.from) \(.to)"'; }
 @test "paused holds; one way; until its time" {
 	is "$(plan '.policy.paused = "all"')" 'none 1 1'
 	is "$(plan '.policy.paused = "up"')" 'none 1 1'
+	is "$(plan '.policy.paused = "all" | .policy.min = 3')" 'none 1 1' 'not even for min'
+	is "$(plan '.policy.paused = "all" | .alert.action = "start" | .observed.containers[0].state = "exited"')" 'none 0 0'
 	is "$(plan '.policy.paused = "down"')" 'scale-up 1 2'
 	is "$(plan '.policy.paused = "up until 2026-11-24T12:00:01Z"')" 'none 1 1'
 	is "$(plan '.policy.paused = "up until 2026-11-24T12:00:00Z"')" 'scale-up 1 2'

@@ -191,6 +191,15 @@ planned() { as-inspect web | jq -c '.alert = {action: "'"$1"'", count: '"${2:-0}
 	is "$(api GET /containers/web/json | jq -S '[.Config.Env, .Config.Labels["own"], .Config.Cmd, .Image]')" "$(cat "$BATS_TEST_TMPDIR/was")"
 }
 
+@test "two deleted originals come back each as it was, while a sibling lives" {
+	for n in wa wb wc; do container "$n" '{"autoscale.service":"web","autoscale.max":"5"}' "{\"Env\":[\"WHO=$n\"]}" >/dev/null; done
+	as-inspect --remember web >/dev/null
+	for n in wa wb; do api DELETE "/containers/$n?force=1" >/dev/null; done
+	run -0 bash -o pipefail -c 'as-inspect web | as-resolve-policy | as-decide | as-clone'
+	is "$(names)" 'wa wb wc'
+	for n in wa wb; do has "$(api GET "/containers/$n/json" | jq -c .Config.Env)" "WHO=$n"; done
+}
+
 @test "lb-update attaches every ready replica, once, and takes out what is gone" {
 	web
 	as-inspect web | as-resolve-policy | as-decide >"$BATS_TEST_TMPDIR/plan"

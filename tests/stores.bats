@@ -83,6 +83,29 @@ recorded() { jq -c --arg o "$1" --arg e "${2:-}" '.audit = {outcome: $o} | if $e
 	is "$(sql 'select group_concat(service) from (select service from alert order by service)')" 'api,web'
 }
 
+@test "an alert without a service does not take the others of its group with it" {
+	run -65 --separate-stderr as-ingest --normalize <<<'{"version":"4","alerts":[{"status":"firing","labels":{"service":"a"}},{"status":"firing","labels":{}},{"status":"firing","labels":{"service":"b"}}]}'
+	is "$(jq -r .service <<<"$output" | tr '\n' ' ')" 'a b '
+	has "$stderr" 'alert 2 of the list: the alert names no service'
+}
+
+@test "a sender that uses an id again for another episode loses nothing" {
+	printf '%s\n' '{"id":"x","service":"web","action":"up"}' '{"id":"x","service":"web","status":"resolved"}' '{"id":"y","service":"web","action":"up"}' | as-ingest
+	is "$(sql "select count(*), count(distinct alert_id), sum(alert_id = 'x') from alert")" '3|3|1'
+	is "$(as-fetch-alerts | jq -c '.id == .alert.id' | sort -u)" true
+}
+
+@test "-n: fetch shows what is due and claims nothing, ingest and policy store nothing" {
+	alert up '{"id": "a1"}'
+	is "$(as-fetch-alerts -n | jq -c '[.id, .service, has("claim")]')" '["a1","web",false]'
+	is "$(as-fetch-alerts | jq -c '[.id, .claim.attempt]')" '["a1",1]'
+	run -0 as-fetch-alerts -n
+	is "$output" '' 'what is claimed is not due'
+	as-ingest -n <<<'{"id":"a2","service":"web"}' >/dev/null
+	as-policy -n set web max=5
+	is "$(sql 'select count(*) from alert') $(sql 'select count(*) from autoscale_policy')" '1 0'
+}
+
 @test "numbers of an alert keep their bytes" {
 	run -0 as-ingest --normalize <<<'{"service":"web","value":1.0,"threshold":18446744073709551616}'
 	has "$output" '"value":1.0,"threshold":18446744073709551616'
@@ -211,6 +234,9 @@ recorded() { jq -c --arg o "$1" --arg e "${2:-}" '.audit = {outcome: $o} | if $e
 	has "$output" 'unknown field "maxx"'
 	run -65 as-policy load <<<'{"name":"x","service":"x","type":"odd"}'
 	run -65 as-policy load <<<'{"name":"x","service":"x","min":5,"max":3}'
+	run -65 as-policy set web priority=high
+	run -65 as-policy set web enabled=maybe
+	run -64 as-policy set web name=other
 	run -65 as-policy load <<<'{"name":"x",'
 	is "$(as-policy list)" ''
 }

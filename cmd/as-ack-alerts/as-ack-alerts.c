@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 	static struct ack a;
 	struct err err = {0};
 	int done = front_start(&a.f, &command, FRONT_ACTS, argc, argv);
-	if (done >= 0 || (done = front_conf(&a.f)) >= 0)
+	if (done >= 0 || (done = front_terminal(&a.f)) >= 0 || (done = front_conf(&a.f)) >= 0)
 		return done;
 
 	int bad = front_open(&a.f, each, &a, true, &err);

@@ -243,7 +243,9 @@ static enum record_fate after(void *ctx, struct record *r, struct err *err)
 	steps_text(record_get(r, "plan"), "op", op, sizeof op);
 	if (!*op)
 		(void)snprintf(op, sizeof op, "none");
-	return need_store(a, err) < 0 || write_story(a, r, service, op, err) < 0 ? RECORD_ERROR : RECORD_PRINT;
+	if (!a->f.dry_run && need_store(a, err) < 0)
+		return RECORD_ERROR;
+	return write_story(a, r, service, op, err) < 0 ? RECORD_ERROR : RECORD_PRINT;
 }
 
 /* ---- reading it ---- */

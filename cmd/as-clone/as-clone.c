@@ -61,13 +61,19 @@ static int read_live(struct clone *c, const struct record *r, const char *like, 
 	return 0;
 }
 
-static int read_remembered(const struct record *r, struct source *s, struct err *err)
+static int read_remembered(const struct record *r, const char *name, struct source *s, struct err *err)
 {
-	const struct jv create = jv_get(jv_get(record_get(r, "observed"), "template"), "create");
+	struct jv_cursor each = jv_each(jv_get(record_get(r, "observed"), "remembered"));
+	struct jv create = {0};
+	struct jv_member m;
 	json_error_t why;
 
+	while (jv_next(&each, &m))
+		if (jv_is(jv_get(m.value, "name"), name))
+			create = jv_path(m.value, "template.create");
+
 	if (!jv_is_object(create))
-		return err_set(err, ERR_MISSING, "no remembered specification (template.create): run as-inspect --remember while it lives");
+		return err_set(err, ERR_MISSING, "no specification of %s is remembered: run as-inspect --remember while it lives", name);
 	s->create = json_loadb(create.p, create.n, JSON_REJECT_DUPLICATES, &why);
 	if (!s->create)
 		return err_set(err, ERR_INPUT, "template.create: %s", why.text);
@@ -238,19 +244,37 @@ static void wait_ready(struct record *r, struct copy *copies, size_t n)
 	free(w);
 }
 
-static void start_copies(struct clone *c, struct record *r, const struct source *s, struct copy *copies, size_t n)
+/* Copies of one record are like one container, read once; what is made anew has a specification each. */
+static int make_one(struct clone *c, const struct record *r, struct source *live, struct copy *copy, const char *op_id)
 {
+	struct source own = {0};
+	int bad = 0;
+
+	if (!*copy->like)
+		bad = read_remembered(r, copy->name, &own, &copy->err);
+	else if (!live->doc)
+		bad = read_live(c, r, copy->like, live, &copy->err);
+	if (!bad)
+		bad = bring_up(c, *copy->like ? live : &own, copy, op_id, &copy->err);
+	release_source(&own);
+	return bad;
+}
+
+static void start_copies(struct clone *c, struct record *r, struct copy *copies, size_t n)
+{
+	struct source live = {0};
 	char op_id[64];
 
 	steps_op_id(r, op_id);
 	for (size_t i = 0; i < n; i++) {
 		struct copy *copy = &copies[i];
 		const int64_t began = clock_monotonic_ms();
-		copy->failed = bring_up(c, s, copy, op_id, &copy->err) < 0;
+		copy->failed = make_one(c, r, &live, copy, op_id) < 0;
 		copy->ms = clock_monotonic_ms() - began;
 		put_step(r, copy, "create", !copy->failed, copy->ms,
 		         copy->failed ? copy->err.message : copy->already ? "already" : "", NULL);
 	}
+	release_source(&live);
 }
 
 static size_t read_entries(struct jv todo, struct copy *copies)
@@ -282,7 +306,6 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 {
 	struct clone *c = ctx;
 	const struct jv todo = steps_todo(r, "create");
-	struct source s = {0};
 	enum record_fate fate = RECORD_PRINT;
 
 	if (!jv_count(todo))
@@ -295,10 +318,8 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 	const size_t n = read_entries(todo, copies);
 	if (steps_dry(&c->f, r)) {
 		print_dry(r, copies, n);
-	} else if ((*copies->like ? read_live(c, r, copies->like, &s, err) : read_remembered(r, &s, err)) < 0) {
-		fate = RECORD_ERROR;
 	} else {
-		start_copies(c, r, &s, copies, n);
+		start_copies(c, r, copies, n);
 		wait_ready(r, copies, n);
 		for (size_t i = n; i-- > 0;)
 			if (copies[i].failed) {
@@ -306,7 +327,6 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 				fate = RECORD_ERROR;
 			}
 	}
-	release_source(&s);
 	free(copies);
 	return fate;
 }

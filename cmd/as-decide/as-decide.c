@@ -8,7 +8,7 @@
 
 static const struct option_row options[] = {{0}};
 static const struct command command = {
-	"as-decide", "decide what to do for each record and say why", "[SERVICE ...]", options};
+	"as-decide", "decide what to do for each record and say why", "", options};
 
 static enum record_fate each(void *ctx, struct record *r, struct err *err)
 {

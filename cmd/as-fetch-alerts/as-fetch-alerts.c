@@ -33,6 +33,7 @@ struct fetch {
 	struct alerts *store;
 	struct buf line;
 	int64_t now; /* of the batch: one pass, one time */
+	int64_t looked; /* with -n: how many were printed */
 };
 
 static void put_time(struct buf *b, const char *name, int64_t ms)
@@ -43,25 +44,27 @@ static void put_time(struct buf *b, const char *name, int64_t ms)
 	buf_json_member_str(b, name, text);
 }
 
-static int print_claim(void *ctx, const struct alert_claim *c, struct err *err)
+static int print_record(struct fetch *f, const char *id, const char *alert, const struct alert_claim *c,
+                        struct err *err)
 {
-	struct fetch *f = ctx;
 	struct buf *b = &f->line;
-	const struct jv body = {c->body, strlen(c->body)};
+	const struct jv body = {alert, strlen(alert)};
 
 	buf_reset(b);
 	buf_putc(b, '{');
 	buf_json_member_int(b, "v", RECORD_VERSION);
-	buf_json_member_str(b, "id", c->id);
+	buf_json_member_str(b, "id", id);
 	put_time(b, "now", f->now);
 	buf_json_key(b, "alert");
 	buf_put(b, body.p, body.n);
-	buf_json_key(b, "claim");
-	buf_putc(b, '{');
-	buf_json_member_str(b, "token", c->token);
-	buf_json_member_int(b, "attempt", c->attempt);
-	put_time(b, "lease_until", c->lease_until);
-	buf_putc(b, '}');
+	if (c) {
+		buf_json_key(b, "claim");
+		buf_putc(b, '{');
+		buf_json_member_str(b, "token", c->token);
+		buf_json_member_int(b, "attempt", c->attempt);
+		put_time(b, "lease_until", c->lease_until);
+		buf_putc(b, '}');
+	}
 	buf_json_key(b, "service");
 	const struct jv name = jv_get(body, "service");
 	buf_put(b, jv_is_string(name) ? name.p : "\"\"", jv_is_string(name) ? name.n : 2);
@@ -69,6 +72,23 @@ static int print_claim(void *ctx, const struct alert_claim *c, struct err *err)
 	if (buf_ok(b, err) < 0)
 		return -1;
 	return record_loop_put(&f->f.loop, b->p, b->n, err);
+}
+
+static int print_claim(void *ctx, const struct alert_claim *c, struct err *err)
+{
+	return print_record(ctx, c->id, c->body, c, err);
+}
+
+/* -n: what a claim would hand over now, in no order but the store's, and nobody's lease. */
+static int print_due(void *ctx, const struct alert_row *row, struct err *err)
+{
+	struct fetch *f = ctx;
+	const bool open = strcmp(row->state, "new") == 0 || strcmp(row->state, "claimed") == 0;
+
+	if (!open || row->due > f->now || f->looked == limit || (service && strcmp(service, row->service) != 0))
+		return 0;
+	f->looked++;
+	return print_record(f, row->id, row->body, NULL, err);
 }
 
 /* One batch; *count: how many alerts it had. */
@@ -87,8 +107,11 @@ static int follow_alerts(struct fetch *f, struct err *err)
 
 	while (!front_stopping()) {
 		int64_t count = 0, due = 0;
-		if (claim(f, &count, err) < 0 && !err->retry)
-			return -1;
+		if (claim(f, &count, err) < 0) {
+			if (!err->retry)
+				return -1;
+			front_warn(&f->f, "%s: trying again", err->message);
+		}
 		if (count) {
 			wait = POLL_FIRST_MS;
 			continue;
@@ -134,12 +157,13 @@ int main(int argc, char **argv)
 	static struct fetch f;
 	struct err err = {0};
 	int64_t count;
-	int done = front_start(&f.f, &command, FRONT_FILTER, argc, argv);
+	int done = front_start(&f.f, &command, FRONT_ACTS, argc, argv);
 	if (done >= 0 || (done = front_conf(&f.f)) >= 0)
 		return done;
 
 	f.line = (struct buf)BUF_INIT(LINE_MAX_BYTES);
 	int bad = front_open(&f.f, NULL, NULL, false, &err);
+	f.f.loop.flush_each = false;
 	f.store = bad ? NULL : alerts_open(f.f.conf.alerts, &err);
 	if (!f.store)
 		bad = -1;
@@ -147,7 +171,10 @@ int main(int argc, char **argv)
 		bad = requeue_one(&f, &err);
 	else if (dead)
 		bad = alerts_each(f.store, "dead", print_dead, &f, &err);
-	else
+	else if (f.f.dry_run) {
+		f.now = alerts_now(f.store);
+		bad = alerts_each(f.store, NULL, print_due, &f, &err);
+	} else
 		bad = follow ? follow_alerts(&f, &err) : claim(&f, &count, &err);
 	alerts_close(f.store);
 	buf_release(&f.line);

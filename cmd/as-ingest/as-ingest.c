@@ -27,7 +27,7 @@ static const struct option_row options[] = {
 	{0, "action", OPTION_TEXT, "ACTION", &how.action, "the action, where the alert names none"},
 	{0, "rule", OPTION_TEXT, "NAME", &how.rule, "the rule that fired, where the alert does not say"},
 	{0, "rearm", OPTION_DURATION, "DURATION", &rearm, "a condition repeated this much later is a new alert (60s)"},
-	{0, "normalize", OPTION_FLAG, NULL, &normalize, "print the normalised alerts, store nothing"},
+	{0, "normalize", OPTION_FLAG, NULL, &normalize, "print the normalised alerts, store nothing; so does -n"},
 	{0, "whole", OPTION_FLAG, NULL, &whole, "standard input is one document over several lines"},
 	{0},
 };
@@ -72,13 +72,32 @@ static int commit(void *ctx, struct err *err)
 	return alerts_commit(in->store, err);
 }
 
+/* The id a sender gives is kept while it is free; another episode under the same id gets one of its own. */
+static int put_under_new_id(struct ingest *in, struct alert_put *put, bool *stored, char stored_id[ALERT_ID],
+                            struct err *err)
+{
+	const struct jv body = {put->body, strlen(put->body)}, old = jv_get(body, "id");
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
+	char id[27];
+
+	alert_new_id(how.now, random_bytes, id);
+	buf_put(&b, body.p, (size_t)(old.p - body.p));
+	buf_json_str(&b, id);
+	buf_puts(&b, old.p + old.n);
+	put->id = id;
+	put->body = b.p;
+	const int bad = buf_ok(&b, err) < 0 || alerts_put(in->store, put, stored, stored_id, err) < 0 ? -1 : 0;
+	buf_release(&b);
+	return bad;
+}
+
 static int store_one(void *ctx, const struct alert *a, struct err *err)
 {
 	struct ingest *in = ctx;
 	char dedup[65], stored_id[ALERT_ID];
 	bool stored;
 
-	if (normalize)
+	if (normalize || in->f.dry_run)
 		return record_loop_put(&in->f.loop, a->body.p, a->body.n, err);
 	if (!in->store && !(in->store = alerts_open(in->f.conf.alerts, err)))
 		return -1;
@@ -87,11 +106,12 @@ static int store_one(void *ctx, const struct alert *a, struct err *err)
 	in->open = true;
 	const struct buf *identity = &a->identity;
 	sha256_hex(identity->n ? identity->p : a->id, identity->n ? identity->n : strlen(a->id), dedup);
-	const struct alert_put put = {
+	struct alert_put put = {
 		.id = a->id, .dedup = dedup, .service = a->service, .source = a->source, .status = a->status,
 		.received_at = how.now, .body = a->body.p, .rearm_ms = a->repeats ? rearm : 0,
 	};
-	if (alerts_put(in->store, &put, &stored, stored_id, err) < 0)
+	if (alerts_put(in->store, &put, &stored, stored_id, err) < 0 &&
+	    (err->code != ERR_CONFLICT || put_under_new_id(in, &put, &stored, stored_id, err) < 0))
 		return -1;
 	front_say(&in->f, "%s alert %s for service %s", stored ? "stored" : "already have", stored_id, a->service);
 	return ++in->pending < BATCH ? 0 : commit(in, err);
@@ -141,14 +161,15 @@ int main(int argc, char **argv)
 {
 	static struct ingest in;
 	struct err err = {0};
-	int done = front_start(&in.f, &command, FRONT_FILTER, argc, argv);
-	if (done >= 0 || (done = front_conf(&in.f)) >= 0)
+	int done = front_start(&in.f, &command, FRONT_ACTS, argc, argv);
+	if (done >= 0 || (done = front_terminal(&in.f)) >= 0 || (done = front_conf(&in.f)) >= 0)
 		return done;
 
 	how.random = random_bytes;
 	int bad = front_open(&in.f, each, &in, true, &err);
 	in.f.loop.any = true;
 	in.f.loop.idle = commit;
+	in.f.loop.flush_each = false;
 	if (!bad)
 		bad = whole ? read_whole(&in, &err) : record_loop_run(&in.f.loop, &err);
 	alerts_close(in.store);

@@ -138,6 +138,8 @@ static void list_host(struct inspect *in, size_t i)
 	drop_listing(l);
 	if (!h || h->driver->list(h->engine, NULL, &l->list, &why) < 0) {
 		(void)snprintf(l->message, sizeof l->message, "%.290s", why.message);
+		if (in->f.conf.nhosts > 1) /* with one host the record's error says it */
+			front_warn(&in->f, "%s: left out", l->message);
 		return;
 	}
 	const size_t n = json_array_size(l->list);
@@ -302,6 +304,10 @@ static int put_remembered(void *ctx, const struct spec_row *row, struct err *err
 	buf_json_member_str(m->list, "name", row->name);
 	buf_json_member_str(m->list, "host", row->host);
 	buf_json_member_bool(m->list, "missing", missing);
+	if (missing) { /* what as-clone makes it anew from: each missing one has its own */
+		buf_json_key(m->list, "template");
+		buf_puts(m->list, row->spec);
+	}
 	buf_putc(m->list, '}');
 	m->missing += missing;
 	if (missing) {

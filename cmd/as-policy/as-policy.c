@@ -161,7 +161,7 @@ static int put_row(struct policies *p, const json_t *row, bool store, struct err
 
 	if (!bad && collect_fields(row, &fields, err) < 0)
 		bad = err_prefix(err, "policy %s", r.name);
-	if (!bad && store) {
+	if (!bad && store && !p->f.dry_run) {
 		text = json_dumps(fields, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
 		r.fields = text;
 		bad = text ? store_policy_put(p->store, &r, expected, &version, err) : err_set(err, ERR_TEMPORARY, "out of memory");
@@ -252,11 +252,24 @@ static int apply(json_t *row, const char *arg, struct err *err)
 	for (size_t i = 0; arg + i < eq; i++)
 		name[i] = (char)(arg[i] == '-' ? '_' : arg[i]);
 	name[eq - arg] = '\0';
-	const long long number = strtoll(eq + 1, &end, 10);
-	json_t *v = !eq[1]                                  ? NULL
-	            : strcmp(name, "priority") == 0 && !*end ? json_integer(number)
-	            : strcmp(name, "enabled") == 0 ? json_boolean(strcmp(eq + 1, "false") != 0 && strcmp(eq + 1, "no") != 0)
-	                                           : json_string(eq + 1);
+	const char *value = eq + 1;
+	const long long number = strtoll(value, &end, 10);
+	const bool yes = strcmp(value, "true") == 0 || strcmp(value, "yes") == 0;
+	const bool no = strcmp(value, "false") == 0 || strcmp(value, "no") == 0;
+	json_t *v = NULL;
+	if (strcmp(name, "name") == 0)
+		return err_set(err, ERR_USAGE, "a policy keeps its name: load one with the new name and rm the old one");
+	if (strcmp(name, "priority") == 0 && *value) {
+		if (*end)
+			return err_set(err, ERR_INPUT, "priority wants a number, not \"%s\"", value);
+		v = json_integer(number);
+	} else if (strcmp(name, "enabled") == 0 && *value) {
+		if (!yes && !no)
+			return err_set(err, ERR_INPUT, "enabled wants true or false, not \"%s\"", value);
+		v = json_boolean(yes);
+	} else if (*value) {
+		v = json_string(value);
+	}
 	if (v)
 		return json_object_set_new(row, name, v) < 0 ? err_set(err, ERR_TEMPORARY, "out of memory") : 0;
 	(void)json_object_del(row, name);
@@ -279,6 +292,8 @@ static int remove_row(struct policies *p, const char *name, struct err *err)
 {
 	bool there = false;
 
+	if (p->f.dry_run)
+		return get_row(p, name, err);
 	if (store_policy_remove(p->store, name, &there, err) < 0)
 		return -1;
 	return there ? 0 : err_set(err, ERR_NOT_FOUND, "no policy is named %s", name);
@@ -314,7 +329,7 @@ int main(int argc, char **argv)
 {
 	static struct policies p;
 	struct err err = {0};
-	int done = front_start(&p.f, &command, FRONT_FILTER, argc, argv);
+	int done = front_start(&p.f, &command, FRONT_ACTS, argc, argv);
 	if (done >= 0 || (done = front_conf(&p.f)) >= 0)
 		return done;
 

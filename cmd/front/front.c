@@ -23,12 +23,12 @@ static volatile sig_atomic_t stop_signal;
 
 static void on_stop(int sig) { stop_signal = sig; }
 
+static char alarm_text[160]; /* made before the alarm: a handler may only write */
+
 static void on_alarm(int sig)
 {
-	static const char text[] = "time limit of --timeout reached: stopped; the next run goes on from here\n";
-
 	(void)sig;
-	(void)!write(STDERR_FILENO, text, sizeof text - 1);
+	(void)!write(STDERR_FILENO, alarm_text, strlen(alarm_text));
 	_exit(EX_TRY_AGAIN);
 }
 
@@ -201,6 +201,8 @@ int front_start(struct front *f, const struct command *command, enum front_kind 
 	if (f->timeout_ms) {
 		const struct itimerval t = {.it_value = {f->timeout_ms / 1000, f->timeout_ms % 1000 * 1000}};
 		const struct sigaction act = {.sa_handler = on_alarm};
+		(void)snprintf(alarm_text, sizeof alarm_text,
+		               "%s: time limit of --timeout reached: stopped; the next run goes on from here\n", command->name);
 		(void)sigaction(SIGALRM, &act, NULL);
 		(void)setitimer(ITIMER_REAL, &t, NULL);
 	}
@@ -278,12 +280,15 @@ int front_service(struct front *f, const char *service, struct err *err)
 	return bad;
 }
 
+int front_terminal(struct front *f) { return !f->noperands && isatty(STDIN_FILENO) ? usage(f) : -1; }
+
 int front_filter(struct front *f, record_fn each, void *ctx, bool errors_too)
 {
 	struct err err = {0};
 
-	if (!f->noperands && isatty(STDIN_FILENO))
-		return usage(f);
+	const int status = front_terminal(f);
+	if (status >= 0)
+		return status;
 	int bad = front_open(f, each, ctx, errors_too, &err);
 	if (!bad && !f->noperands)
 		bad = record_loop_run(&f->loop, &err);

@@ -43,6 +43,9 @@ void front_say(const struct front *f, const char *fmt, ...) __attribute__((forma
 /* Prints on stderr always, one line, control characters escaped. */
 void front_warn(const struct front *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* -1 to go on; 64, with usage printed, when the command would wait for records at a terminal. */
+int front_terminal(struct front *f);
+
 /* A filter's whole life: the record loop over standard input, or over one record per operand (a service name). At a
  * terminal with neither it prints usage. Gives the exit status. */
 int front_filter(struct front *f, record_fn each, void *ctx, bool errors_too);

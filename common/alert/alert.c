@@ -277,6 +277,29 @@ static int alertmanager_alert(struct jv v, const struct alert_options *o, struct
 	return finish(&d, o, a, err);
 }
 
+/* One that makes no sense does not take the others with it: the first such is reported at the end. */
+static int each_of_list(struct jv list, int (*read)(struct jv, const struct alert_options *, struct alert *, struct err *),
+                        const struct alert_options *o, struct alert *a, alert_fn fn, void *ctx, struct err *err)
+{
+	struct jv_cursor c = jv_each(list);
+	struct jv_member m;
+	struct err first = {0};
+
+	for (int64_t n = 1; jv_next(&c, &m); n++) {
+		struct err why = {0};
+		const int bad = jv_is_object(m.value) ? read(m.value, o, a, &why) : err_set(&why, ERR_INPUT, "not an object");
+		if (!bad && fn(ctx, a, err) < 0)
+			return -1;
+		if (bad && first.code == ERR_NONE) {
+			(void)err_prefix(&why, "alert %lld of the list", (long long)n);
+			first = why;
+		}
+	}
+	if (first.code != ERR_NONE)
+		*err = first;
+	return first.code == ERR_NONE ? 0 : -1;
+}
+
 int alert_each(struct jv document, const struct alert_options *o, alert_fn fn, void *ctx, struct err *err)
 {
 	struct alert a = {.body = BUF_INIT(LINE_MAX_BYTES / 2), .identity = BUF_INIT(LINE_MAX_BYTES + 4096)};
@@ -287,15 +310,7 @@ int alert_each(struct jv document, const struct alert_options *o, alert_fn fn, v
 	if (!group && !matches) {
 		bad = own_form(document, o, &a, err) < 0 || fn(ctx, &a, err) < 0 ? -1 : 0;
 	} else {
-		struct jv_cursor c = jv_each(group ? list : document);
-		struct jv_member m;
-		while (!bad && jv_next(&c, &m)) {
-			if (!jv_is_object(m.value))
-				bad = err_set(err, ERR_INPUT, "an element of the list is not an object");
-			else
-				bad = (group ? alertmanager_alert : elastalert_match)(m.value, o, &a, err);
-			bad = bad || fn(ctx, &a, err) < 0 ? -1 : 0;
-		}
+		bad = each_of_list(group ? list : document, group ? alertmanager_alert : elastalert_match, o, &a, fn, ctx, err);
 	}
 	buf_release(&a.body);
 	buf_release(&a.identity);

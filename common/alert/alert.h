@@ -30,7 +30,7 @@ struct alert {
 typedef int (*alert_fn)(void *ctx, const struct alert *alert, struct err *err);
 
 /* One document: an alert of our own form, an array of ElastAlert2 matches, or an Alertmanager v4 group. ERR_INPUT says
- * what is missing and which option supplies it. */
+ * what is missing and which option supplies it; the other alerts of a list were handed over all the same. */
 int alert_each(struct jv document, const struct alert_options *options, alert_fn fn, void *ctx, struct err *err);
 
 /* "scaleup", "scale_up", "ScaleUp", "up" -> "scale-up", and so on for the known actions; another text stays. */

@@ -140,33 +140,58 @@ void http_free(struct http *h)
 
 const char *http_header(const struct http *h) { return h->value; }
 
-static int unreachable(const struct http *h, const char *method, const char *path, long limit_ms, struct err *err)
+static int unreachable(const struct http *h, CURLcode code, const char *method, const char *path, struct err *err)
 {
-	long number = 0; /* errno of the connect */
-	curl_off_t connected = 0;
+	const bool words = !h->unix_socket || code != CURLE_COULDNT_CONNECT; /* curl's; for a socket they say less than errno */
 	const char *open = *h->hint ? " (" : "", *close = *h->hint ? ")" : "";
+	long number = 0, fresh = 0; /* errno of the connect; how many connections were new */
+	curl_off_t connected = 0;   /* microseconds */
 
 	(void)curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &number);
+	(void)curl_easy_getinfo(h->curl, CURLINFO_NUM_CONNECTS, &fresh);
 	(void)curl_easy_getinfo(h->curl, CURLINFO_CONNECT_TIME_T, &connected);
-	if (!connected && (number == EACCES || number == EPERM) && h->unix_socket)
+	if (code == CURLE_COULDNT_CONNECT && h->unix_socket && (number == EACCES || number == EPERM))
 		return err_set(err, ERR_DENIED,
 		               "%s: cannot connect to %s: %s (run as a member of the group that owns the socket, or as root)",
 		               h->name, h->where, strerror((int)number));
-	if (!connected)
+	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
+	    (code == CURLE_OPERATION_TIMEDOUT && fresh && !connected))
 		return err_set(err, ERR_UNAVAILABLE, "%s: cannot connect to %s: %s%s%s%s", h->name, h->where,
-		               h->unix_socket && number ? strerror((int)number) : h->reason, open, h->hint, close);
-	return err_set(err, ERR_UNAVAILABLE, "%s: no complete answer to %s %s within %ld ms: %s", h->name, method, path,
-	               limit_ms, h->reason);
+		               words ? h->reason : strerror((int)number), open, h->hint, close);
+	return err_set(err, ERR_UNAVAILABLE, "%s: no complete answer to %s %s: %s", h->name, method, path, h->reason);
 }
 
-/* Under TLS 1.3 the server checks the client's certificate after the client has finished its handshake, so that the
- * refusal comes as an alert at the first read, RFC 8446 section 4.4.2.4 and 6.2. */
 static bool is_alert(const struct http *h) { return h->tls && strstr(h->reason, " alert "); }
 
-static int failed(struct http *h, CURLcode code, const char *method, const char *path, long limit_ms, struct err *err)
+/* Under TLS 1.3 a server looks at the client's certificate when the client has finished its handshake already, so that
+ * a refusal comes as an alert instead of the answer, RFC 8446 section 4.4.2.4. Often enough the connection is closed
+ * before that is read. So the handshake alone is tried again with TLS 1.2, where the refusal is a part of it. */
+static bool is_certificate_refused(struct http *h, CURLcode code)
+{
+	char was[sizeof h->reason];
+
+	if (!h->tls || is_alert(h) || (code != CURLE_SEND_ERROR && code != CURLE_RECV_ERROR && code != CURLE_GOT_NOTHING))
+		return is_alert(h);
+	memcpy(was, h->reason, sizeof was);
+	h->reason[0] = '\0';
+	(void)curl_easy_setopt(h->curl, CURLOPT_SSLVERSION, (long)(CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2));
+	(void)curl_easy_setopt(h->curl, CURLOPT_CONNECT_ONLY, 1L);
+	(void)curl_easy_perform(h->curl);
+	(void)curl_easy_setopt(h->curl, CURLOPT_CONNECT_ONLY, 0L);
+	(void)curl_easy_setopt(h->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (is_alert(h) && !strstr(h->reason, "protocol version")) /* TLS 1.2 may be off there */
+		return true;
+	memcpy(h->reason, was, sizeof was);
+	return false;
+}
+
+static int failed(struct http *h, CURLcode code, const char *method, const char *path, struct err *err)
 {
 	if (!*h->reason)
 		(void)snprintf(h->reason, sizeof h->reason, "%s", curl_easy_strerror(code));
+	if (is_certificate_refused(h, code))
+		return err_set(err, ERR_DENIED, "%s: tls: certificate refused by %s: %s (look at cert.pem and key.pem)", h->name,
+		               h->where, h->reason);
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY:
 		return err_set(err, ERR_TEMPORARY, "%s: out of memory", h->name);
@@ -181,24 +206,18 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 		               h->name, h->where, h->reason);
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_CRL_BADFILE:
 		return err_set(err, ERR_DENIED, "%s: our certificate files cannot be used: %s (look at cert_path)", h->name,
 		               h->reason);
 	case CURLE_SSL_CONNECT_ERROR:
 		/* A peer that went away during the handshake is a network failure, all else is how one of us is set up. */
-		if (!is_alert(h) && (strstr(h->reason, "SYSCALL") || strstr(h->reason, "reset") || strstr(h->reason, "eof")))
+		if (strstr(h->reason, "SYSCALL") || strstr(h->reason, "reset") || strstr(h->reason, "eof"))
 			break;
-		if (!is_alert(h))
-			return err_set(err, ERR_DENIED, "%s: no TLS with %s: %s (does it speak TLS 1.2 or newer on this port?)", h->name,
-			               h->where, h->reason);
-		break;
+		return err_set(err, ERR_DENIED, "%s: no TLS with %s: %s (does it speak TLS 1.2 or newer on this port?)", h->name,
+		               h->where, h->reason);
 	default:
 		break;
 	}
-	if (is_alert(h))
-		return err_set(err, ERR_DENIED, "%s: tls: certificate refused by %s: %s (look at cert.pem and key.pem)", h->name,
-		               h->where, h->reason);
-	return unreachable(h, method, path, limit_ms, err);
+	return unreachable(h, code, method, path, err);
 }
 
 static CURLcode perform(struct http *h, const char *method, const char *url, const void *body, size_t body_n,
@@ -250,7 +269,7 @@ int http_call(struct http *h, const char *method, const char *path, const void *
 		goto out;
 	const CURLcode code = perform(h, method, url.p, body, body_n, content_type, limit_ms);
 	if (code != CURLE_OK)
-		bad = failed(h, code, method, path, limit_ms, err);
+		bad = failed(h, code, method, path, err);
 	else
 		(void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, status);
 out:

@@ -89,13 +89,14 @@ void record_fail(struct record *r, const char *stage, const struct err *err, int
 	if (!jv_is_null(record_get(r, "error")))
 		return;
 	struct buf *b = record_edit(r, "error");
-	clock_format(at, text);
+	if (at != TIME_NONE)
+		clock_format(at, text);
 	buf_putc(b, '{');
 	buf_json_member_str(b, "stage", stage);
 	buf_json_member_str(b, "code", err_name(err->code));
 	buf_json_member_str(b, "message", err->message);
 	buf_json_member_bool(b, "retry", err->retry);
-	buf_json_member_str(b, "at", text);
+	buf_json_member_str(b, "at", at != TIME_NONE ? text : NULL);
 	buf_putc(b, '}');
 }
 
@@ -235,7 +236,7 @@ static int64_t error_time(const struct record_loop *l, const struct record *r)
 
 	if (l->clock)
 		return l->clock();
-	return record_now(r, &now, &unused) == 0 ? now : 0;
+	return record_now(r, &now, &unused) == 0 ? now : TIME_NONE;
 }
 
 static int check_version(const struct record *r, struct err *err)

@@ -36,7 +36,7 @@ struct jv record_get(const struct record *r, const char *name);
 struct buf *record_edit(struct record *r, const char *name);
 /* Adds one element (JSON text) to a member that is an array; makes the array when it is not there. */
 void record_append(struct record *r, const char *name, const struct buf *element);
-/* Sets `error`, unless the record has one: the first failure stays. at: ms UTC. */
+/* Sets `error`, unless the record has one: the first failure stays. at: ms UTC, or TIME_NONE. */
 void record_fail(struct record *r, const char *stage, const struct err *err, int64_t at);
 
 /* Reading what every stage needs. -1: MISSING, with the member's name. */

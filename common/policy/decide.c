@@ -370,6 +370,17 @@ static bool paused(const struct decision *d, enum direction to)
 	       (to == IN && strncmp(text, "down", 4) == 0);
 }
 
+static bool held_by_pause(struct decision *d, enum direction to)
+{
+	char from[128];
+
+	if (!paused(d, to))
+		return false;
+	say(d, "paused (%s)", source_of(d, "paused", from));
+	trace(d, "pause", d->from, d->from, "the policy is paused");
+	return true;
+}
+
 /* The time that an alert speaks of: when the notification came, else when the condition began. */
 static int64_t alert_time(struct jv alert)
 {
@@ -622,18 +633,14 @@ static void reconcile(struct decision *d, const char *action)
 static int follow_alert(struct decision *d, const char *action, struct err *err)
 {
 	int64_t want = wanted(d, action, err);
-	char from[128];
 
 	if (want < 0)
 		return -1;
 	const enum direction to = want > d->from ? OUT : want < d->from ? IN : STAY;
-	if (paused(d, to)) {
-		say(d, "paused (%s)", source_of(d, "paused", from));
-		trace(d, "pause", want, d->from, "the policy is paused");
+	if (held_by_pause(d, to))
+		return 0;
+	if (to != STAY && in_cooldown(d, to, want))
 		want = d->from;
-	} else if (to != STAY && in_cooldown(d, to, want)) {
-		want = d->from;
-	}
 	want = clamp(d, want);
 	if (want > d->from)
 		grow(d, want);
@@ -676,9 +683,7 @@ static int act(struct decision *d, struct err *err)
 	char action[64] = "";
 
 	if (!jv_is_object(d->in->alert)) {
-		if (paused(d, STAY))
-			say(d, "paused");
-		else if (!resume(d, false))
+		if (!held_by_pause(d, STAY) && !resume(d, false))
 			reconcile(d, "");
 		return 0;
 	}
@@ -691,7 +696,9 @@ static int act(struct decision *d, struct err *err)
 	if (resume(d, true) || ignored(d, action) || resume(d, false))
 		return 0;
 	if (strcmp(action, "set") != 0 && strncmp(action, "scale-", 6) != 0) {
-		reconcile(d, action);
+		const bool out = strcmp(action, "start") == 0 || strcmp(action, "recreate") == 0;
+		if (!held_by_pause(d, out ? OUT : STAY))
+			reconcile(d, action);
 		return 0;
 	}
 	return follow_alert(d, action, err);

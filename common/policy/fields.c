@@ -164,7 +164,7 @@ static bool parse_missing(const char *text, struct buf *json)
 /* health, tcp:PORT, http:PORT/PATH; empty: the health check if there is one, else TCP */
 static bool parse_ready(const char *text, struct buf *json)
 {
-	static const char *const words[] = {"", "health", "tcp", NULL};
+	static const char *const words[] = {"", "health", NULL};
 	const char *port = strncmp(text, "tcp:", 4) == 0 ? text + 4 : strncmp(text, "http:", 5) == 0 ? text + 5 : NULL;
 
 	if (one_of(text, words))

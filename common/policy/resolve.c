@@ -115,14 +115,14 @@ static void note_shadowed(struct building *b, const struct policy_field *f, bool
 	buf_putc(&b->shadowed, '}');
 }
 
-/* The operator's ceiling is the last word on max, whoever asked for more. */
-static int64_t under_ceiling(struct building *b, const struct policy_field *f, const char *from, int64_t max)
+/* The operator's ceiling is the last word on min and max, whoever asked for more. */
+static int64_t under_ceiling(struct building *b, const struct policy_field *f, const char *from, int64_t bound)
 {
 	char text[32];
 
-	if (max <= b->limits->max_replicas)
-		return max;
-	(void)snprintf(text, sizeof text, "%lld", (long long)max);
+	if (bound <= b->limits->max_replicas)
+		return bound;
+	(void)snprintf(text, sizeof text, "%lld", (long long)bound);
 	warn(b, from, f, text);
 	b->warnings.n--; /* inside the quotes: the reason */
 	buf_printf(&b->warnings, "; the operator's max_replicas is %lld\"", (long long)b->limits->max_replicas);
@@ -140,8 +140,7 @@ static void put_field(struct building *b, const struct policy_field *f, const ch
 		buf_put(b->out, value->p, value->n);
 		return;
 	}
-	if (is_max)
-		bound = under_ceiling(b, f, from, bound);
+	bound = under_ceiling(b, f, from, bound);
 	buf_json_int(b->out, bound);
 	*(is_min ? &b->min : &b->max) = bound;
 	(void)snprintf(is_min ? b->min_from : b->max_from, sizeof b->min_from, "%s", from);

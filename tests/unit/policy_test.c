@@ -102,6 +102,10 @@ static void resolving(void)
 	buf_reset(&b);
 	(void)policy_resolve(wider, 2, &narrow, &b, &err);
 	IS(jv_int_or(jv_get(text(b.p), "max"), -1), 9, "a higher one does not");
+	const struct policy_source greedy[] = {{POLICY_LABELS, "label", NULL, text("{\"autoscale.min\":\"500\"}")}};
+	buf_reset(&b);
+	(void)policy_resolve(greedy, 1, &wide, &b, &err);
+	IS(jv_int_or(jv_get(text(b.p), "min"), -1), 100, "nor does a min over the operator's ceiling");
 	const struct policy_source crossed[] = {{POLICY_LABELS, "label", NULL, text("{\"autoscale.min\":\"5\",\"autoscale.max\":\"3\"}")}};
 	buf_reset(&b);
 	OK(policy_resolve(crossed, 1, &wide, &b, &err) < 0 && err.code == ERR_REFUSED && strstr(err.message, "label"),

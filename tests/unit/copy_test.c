@@ -1,0 +1,482 @@
+/* The copy rule as a table: a change to a plain container's inspect document, and what the copy's create request says.
+ * Documents by hand; engine_test.c asks a real engine. */
+#include "engine/engine.h"
+#include "tests/unit/tap.h"
+
+#include <stdlib.h>
+
+#include "base/banned.h"
+
+#define ID "aaaabbbbccccdddd0000111122223333444455556666777788889999aaaabbbb"
+#define IMAGE "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+#define ANON "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+enum { RECREATE = 1, ALLOWED = 2, ELSEWHERE = 4, MOVED = 8, ENTRYPOINT = 16 };
+
+static const char plain[] =
+        "{'Id':'" ID "','Name':'/web','Image':'" IMAGE "','Mounts':[],"
+        "'Config':{'Hostname':'aaaabbbbcccc','Image':'webapp:1','Env':['PATH=/bin','E=','BARE'],'Cmd':['httpd'],"
+        "'Entrypoint':null,'Labels':{'autoscale.service':'web'},'ExposedPorts':{'80/tcp':{}}},"
+        "'HostConfig':{'NetworkMode':'n1','Binds':null,'PortBindings':{},'ContainerIDFile':'/x','ConsoleSize':[0,0],"
+        "'Cgroup':'','KernelMemory':0,'Memory':67108864,'NanoCpus':500000000,'MemorySwappiness':10},"
+        "'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':null,'Links':null,'Aliases':['w','aaaabbbbcccc'],"
+        "'NetworkID':'9999000011112222333344445555666677778888999900001111222233334444','EndpointID':'e',"
+        "'Gateway':'10.91.0.1','IPAddress':'10.91.0.2','MacAddress':'02:42:0a:5b:00:02','DriverOpts':null}}}}";
+
+static const struct row {
+	const char *name, *patch;
+	int flags;
+	const char *path, *want; /* JSON; NULL: not there; below "error" and "notes" a part of the text */
+} rows[] = {
+	/* kept as it is */
+	{"memory is copied", "{}", 0, "create/HostConfig/Memory", "67108864"},
+	{"cpu is copied", "{}", 0, "create/HostConfig/NanoCpus", "500000000"},
+	{"the environment is copied in order, empty and unset variables too", "{}", 0, "create/Env",
+         "['PATH=/bin','E=','BARE']"},
+	{"the command is copied", "{}", 0, "create/Cmd", "['httpd']"},
+	{"a field nobody has heard of is copied", "{'HostConfig':{'Newer':{'a':[1.0]}}}", 0, "create/HostConfig/Newer",
+         "{'a':[1.0]}"},
+	{"a disabled health check is copied", "{'Config':{'Healthcheck':{'Test':['NONE']}}}", 0, "create/Healthcheck",
+         "{'Test':['NONE']}"},
+	{"what the engine fills in is not sent back", "{}", 0, "create/HostConfig/ContainerIDFile", NULL},
+	{"the console's size is not sent back", "{}", 0, "create/HostConfig/ConsoleSize", NULL},
+	{"an unset kernel memory limit is not sent", "{}", 0, "create/HostConfig/KernelMemory", NULL},
+	{"a kernel memory limit is", "{'HostConfig':{'KernelMemory':4}}", 0, "create/HostConfig/KernelMemory", "4"},
+	{"unmasked paths stay unmasked", "{'HostConfig':{'MaskedPaths':[]}}", ELSEWHERE, "create/HostConfig/MaskedPaths", "[]"},
+	{"masked paths are the same engine's", "{'HostConfig':{'MaskedPaths':['/a']}}", 0, "create/HostConfig/MaskedPaths",
+         "['/a']"},
+	{"another engine has its own masked paths", "{'HostConfig':{'MaskedPaths':['/a']}}", ELSEWHERE,
+         "create/HostConfig/MaskedPaths", NULL},
+
+	/* host name */
+	{"a generated host name is not copied", "{}", 0, "create/Hostname", NULL},
+	{"a chosen host name is", "{'Config':{'Hostname':'h1'}}", 0, "create/Hostname", "'h1'"},
+	{"an inherited id as host name is not", "{'Config':{'Hostname':'0123456789ab'}}", 0, "create/Hostname", NULL},
+	{"and a note says so", "{'Config':{'Hostname':'0123456789ab'}}", 0, "notes", "earlier container"},
+	{"the host's name is not", "{'Config':{'Hostname':'vm7'},'HostConfig':{'NetworkMode':'host'}}", ALLOWED,
+         "create/Hostname", NULL},
+	{"nor that of a container whose network it shares",
+         "{'Config':{'Hostname':'vm7'},'HostConfig':{'NetworkMode':'container:x'}}", 0, "create/Hostname", NULL},
+	{"nor with the host's UTS namespace", "{'Config':{'Hostname':'vm7'},'HostConfig':{'UTSMode':'host'}}", 0,
+         "create/Hostname", NULL},
+
+	/* image and entrypoint */
+	{"the image keeps its name while it means the same", "{}", 0, "create/Image", "'webapp:1'"},
+	{"a moved tag is pinned to the source's image", "{}", MOVED, "create/Image", "'" IMAGE "'"},
+	{"and a note says so", "{}", MOVED, "notes", "webapp:1 means another image"},
+	{"an entrypoint that was taken away is not put back", "{}", ENTRYPOINT, "create/Entrypoint", "['']"},
+	{"an image without entrypoint needs no word", "{}", 0, "create/Entrypoint", "null"},
+	{"an entrypoint is copied", "{'Config':{'Entrypoint':['/bin/sh']}}", ENTRYPOINT, "create/Entrypoint", "['/bin/sh']"},
+
+	/* labels */
+	{"labels are copied", "{'Config':{'Labels':{'own':'1'}}}", 0, "create/Labels/own", "'1'"},
+	{"a copy names its original", "{}", 0, "create/Labels/autoscale.copy-of", "'" ID "'"},
+	{"its index", "{}", 0, "create/Labels/autoscale.index", "'3'"},
+	{"and its operation", "{}", 0, "create/Labels/autoscale.op", "'op-7'"},
+	{"a copy of a copy has its own index", "{'Config':{'Labels':{'autoscale.index':'2','autoscale.op':'old'}}}", 0,
+         "create/Labels/autoscale.index", "'3'"},
+	{"and operation", "{'Config':{'Labels':{'autoscale.index':'2','autoscale.op':'old'}}}", 0, "create/Labels/autoscale.op",
+         "'op-7'"},
+	{"compose's labels are not copied", "{'Config':{'Labels':{'com.docker.compose.project':'p'}}}", 0,
+         "create/Labels/com.docker.compose.project", NULL},
+	{"the service they named is kept",
+         "{'Config':{'Labels':{'autoscale.service':null,'com.docker.compose.service':'shop'}}}", 0,
+         "create/Labels/autoscale.service", "'shop'"},
+	{"a service by a variable needs no label",
+         "{'Config':{'Labels':{'autoscale.service':null},'Env':['AUTOSCALE_SERVICE=web']}}", 0,
+         "create/Labels/autoscale.service", "null"},
+	{"a recreated container is no copy", "{}", RECREATE, "create/Labels/autoscale.copy-of", NULL},
+	{"it keeps compose's labels", "{'Config':{'Labels':{'com.docker.compose.project':'p'}}}", RECREATE,
+         "create/Labels/com.docker.compose.project", "'p'"},
+	{"no labels at all become ours", "{'Config':{'Labels':null}}", 0, "create/Labels/autoscale.op", "'op-7'"},
+	{"a swarm task is refused", "{'Config':{'Labels':{'com.docker.swarm.service.id':'x'}}}", 0, "error",
+         "scale the service"},
+	{"a Kubernetes pod's container is refused", "{'Config':{'Labels':{'io.kubernetes.pod.name':'x'}}}", 0, "error",
+         "Kubernetes"},
+	{"a Nomad job's is refused", "{'Config':{'Labels':{'com.hashicorp.nomad.alloc_id':'x'}}}", 0, "error", "Nomad"},
+
+	/* ports */
+	{"a port the engine picks is copied", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostIp':'','HostPort':''}]}}}", 0,
+         "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
+	{"a port range is copied", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28100-28110'}]}}}", 0,
+         "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28100-28110'"},
+	{"a bound port is exposed", "{'HostConfig':{'PortBindings':{'99/udp':[{'HostPort':''}]}}}", 0,
+         "create/ExposedPorts/99~udp", "{}"},
+	{"a fixed port is refused", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}", 0, "error",
+         "host port 28080 can be had once"},
+	{"a range of one port too", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080-28080'}]}}}", 0, "error",
+         "can be had once"},
+	{"unless autoscale.ports is auto",
+         "{'Config':{'Labels':{'autoscale.ports':'auto'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
+         0, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
+	{"or none",
+         "{'Config':{'Labels':{'autoscale.ports':'none'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'},"
+	 "{'HostPort':'28081'}]}}}",
+         0, "create/HostConfig/PortBindings", "{}"},
+	{"none leaves the ports that the engine picks",
+         "{'Config':{'Labels':{'autoscale.ports':'none'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'},"
+	 "{'HostPort':''}]}}}",
+         0, "create/HostConfig/PortBindings/80~tcp", "[{'HostPort':''}]"},
+	{"or same",
+         "{'Config':{'Labels':{'autoscale.ports':'same'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
+         0, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
+	{"a word that autoscale.ports has not is a no",
+         "{'Config':{'Labels':{'autoscale.ports':'yes'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
+         0, "error", "can be had once"},
+	{"the variable AUTOSCALE_PORTS says it too",
+         "{'Config':{'Env':['AUTOSCALE_PORTS=auto']},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}", 0,
+         "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
+	{"a recreated container gets its port back", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
+         RECREATE, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
+	{"nothing is exposed in another container's network", "{'HostConfig':{'NetworkMode':'container:x'}}", 0,
+         "create/ExposedPorts", NULL},
+
+	/* addresses */
+	{"a MAC address is not copied", "{'Config':{'MacAddress':'02:42:ac:11:99:99'}}", 0, "create/MacAddress", NULL},
+	{"and a note says so", "{'Config':{'MacAddress':'02:42:ac:11:99:99'}}", 0, "notes", "02:42:ac:11:99:99"},
+	{"a recreated container keeps it", "{'Config':{'MacAddress':'02:42:ac:11:99:99'}}", RECREATE, "create/MacAddress",
+         "'02:42:ac:11:99:99'"},
+	{"unless the engine had made it", "{'Config':{'MacAddress':'02:42:0a:5b:00:02'}}", RECREATE, "create/MacAddress", NULL},
+
+	/* rights */
+	{"a privileged container is refused", "{'HostConfig':{'Privileged':true}}", 0, "error", "privileged = allow"},
+	{"with leave it is copied", "{'HostConfig':{'Privileged':true}}", ALLOWED, "create/HostConfig/Privileged", "true"},
+	{"the host's processes are refused", "{'HostConfig':{'PidMode':'host'}}", 0, "error", "PidMode: host"},
+	{"the host's shared memory is refused", "{'HostConfig':{'IpcMode':'host'}}", 0, "error", "IpcMode: host"},
+	{"the host's users are refused", "{'HostConfig':{'UsernsMode':'host'}}", 0, "error", "UsernsMode: host"},
+	{"the host's network is refused", "{'HostConfig':{'NetworkMode':'host'}}", 0, "error", "NetworkMode: host"},
+	{"an added capability is refused", "{'HostConfig':{'CapAdd':['CHOWN','NET_ADMIN']}}", 0, "error", "NET_ADMIN"},
+	{"one that each container has is none", "{'HostConfig':{'CapAdd':['CAP_CHOWN','KILL']}}", 0, "create/HostConfig/CapAdd",
+         "['CAP_CHOWN','KILL']"},
+	{"a device is refused", "{'HostConfig':{'Devices':[{'PathOnHost':'/dev/x'}]}}", 0, "error", "devices"},
+	{"a device rule is refused", "{'HostConfig':{'DeviceCgroupRules':['c *:* rwm']}}", 0, "error", "devices"},
+	{"the engine's socket is refused", "{'Mounts':[{'Type':'bind','Source':'/var/run/docker.sock','RW':true}]}", 0,
+         "error", "the engine's socket (/var/run/docker.sock)"},
+	{"a folder that holds it is refused", "{'Mounts':[{'Type':'bind','Source':'/run','RW':false}]}", 0, "error",
+         "the engine's socket (/run)"},
+	{"a folder of a like name is not", "{'Mounts':[{'Type':'bind','Source':'/running','RW':false}]}", 0,
+         "create/HostConfig/Memory", "67108864"},
+
+	/* volumes */
+	{"a named volume is shared", "{'HostConfig':{'Binds':['v1:/v:z,ro','v2:/w']}}", 0, "create/HostConfig/Binds",
+         "['v1:/v:z,ro','v2:/w']"},
+	{"and a note says so", "{'HostConfig':{'Binds':['v2:/w']}}", 0, "notes", "volume v2 is shared"},
+	{"a read-only one needs no note", "{'HostConfig':{'Binds':['v1:/v:z,ro']}}", 0, "notes/0", NULL},
+	{"a volume named rose is written to", "{'HostConfig':{'Binds':['v1:/v:rose']}}", 0, "notes", "volume v1 is shared"},
+	{"a host path is shared", "{'HostConfig':{'Binds':['/srv:/v']}}", 0, "notes", "host path /srv is shared"},
+	{"so is one of --mount", "{'HostConfig':{'Mounts':[{'Type':'volume','Source':'v3','Target':'/v'}]}}", 0, "notes",
+         "volume v3 is shared"},
+	{"an anonymous volume that was attached again is fresh in a copy", "{'HostConfig':{'Binds':['" ANON ":/data:ro']}}", 0,
+         "create/Volumes", "{'/data':{}}"},
+	{"and not bound", "{'HostConfig':{'Binds':['" ANON ":/data','v1:/v:ro']}}", 0, "create/HostConfig/Binds", "['v1:/v:ro']"},
+	{"also when it came by --mount",
+         "{'HostConfig':{'Mounts':[{'Type':'volume','Source':'" ANON "','Target':'/m'}]}}", 0, "create/HostConfig/Mounts",
+         "[{'Type':'volume','Target':'/m'}]"},
+	{"a recreated container gets its anonymous volumes back",
+         "{'Config':{'Volumes':{'/data':{},'/v':{}}},'HostConfig':{'Binds':['v1:/v']},'Mounts':["
+	 "{'Type':'volume','Name':'" ANON "','Destination':'/data','RW':true},"
+	 "{'Type':'volume','Name':'v1','Destination':'/v','RW':true}]}",
+         RECREATE, "create/HostConfig/Binds", "['v1:/v','" ANON ":/data']"},
+	{"also those of --mount",
+         "{'HostConfig':{'Mounts':[{'Type':'volume','Target':'/m'}]},'Mounts':[{'Type':'volume','Name':'" ANON
+	 "','Destination':'/m','RW':true}]}",
+         RECREATE, "create/HostConfig/Mounts", "[{'Type':'volume','Target':'/m','Source':'" ANON "'}]"},
+
+	/* networks */
+	{"the network is copied by name, with the aliases but the source's id", "{}", 0, "create/NetworkingConfig",
+         "{'EndpointsConfig':{'n1':{'Aliases':['w']}}}"},
+	{"an alias that is the source's name is not copied", "{'NetworkSettings':{'Networks':{'n1':{'Aliases':['web','w']}}}}",
+         0, "create/NetworkingConfig/EndpointsConfig/n1/Aliases", "['w']"},
+	{"links and driver options are copied",
+         "{'NetworkSettings':{'Networks':{'n1':{'Links':['peer:db'],'DriverOpts':{'a':'b'}}}}}", 0,
+         "create/NetworkingConfig/EndpointsConfig/n1", "{'Aliases':['w'],'Links':['peer:db'],'DriverOpts':{'a':'b'}}"},
+	{"a fixed address is not copied",
+         "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", 0,
+         "create/NetworkingConfig/EndpointsConfig/n1", "{'Aliases':['w']}"},
+	{"and a note says so", "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", 0, "notes",
+         "10.91.0.50"},
+	{"a recreated container keeps it",
+         "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", RECREATE,
+         "create/NetworkingConfig/EndpointsConfig/n1/IPAMConfig", "{'IPv4Address':'10.91.0.50'}"},
+	{"a second network is connected before the start",
+         "{'NetworkSettings':{'Networks':{'n2':{'NetworkID':'8888','Aliases':['m2','aaaabbbbcccc']}}}}", 0, "connect",
+         "[{'network':'n2','endpoint':{'Aliases':['m2']}}]"},
+	{"with one endpoint at create",
+         "{'NetworkSettings':{'Networks':{'n2':{'NetworkID':'8888'}}}}", 0, "create/NetworkingConfig",
+         "{'EndpointsConfig':{'n1':{'Aliases':['w']}}}"},
+	{"a network given by id is called by its name", "{'HostConfig':{'NetworkMode':'999900001111'}}", 0,
+         "create/HostConfig/NetworkMode", "'n1'"},
+	{"though the engine lists it twice",
+         "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'999900001111':{'NetworkID':"
+	 "'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
+         0, "create/HostConfig/NetworkMode", "'n1'"},
+	{"and is connected once",
+         "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'999900001111':{'NetworkID':"
+	 "'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
+         0, "connect", "[]"},
+	{"a container that left the default network starts in the one it has", "{'HostConfig':{'NetworkMode':'default'}}", 0,
+         "create/HostConfig/NetworkMode", "'n1'"},
+	{"one on the default network says nothing of it",
+         "{'HostConfig':{'NetworkMode':'default'},'NetworkSettings':{'Networks':{'bridge':{'Aliases':null},'n1':null}}}", 0,
+         "create/HostConfig/NetworkMode", "'default'"},
+	{"one that left its only network leaves it too", "{'NetworkSettings':null}", 0, "connect", "[]"},
+	{"the network of another container stays", "{'HostConfig':{'NetworkMode':'container:x'}}", 0,
+         "create/HostConfig/NetworkMode", "'container:x'"},
+	{"and nothing is connected", "{'HostConfig':{'NetworkMode':'container:x'}}", 0, "create/NetworkingConfig", NULL},
+
+	/* another host */
+	{"a host path binds to its host", "{'Mounts':[{'Type':'bind','Source':'/srv'}]}", ELSEWHERE, "error",
+         "/srv is on its host only"},
+	{"a named volume too", "{'Mounts':[{'Type':'volume','Name':'v1'}]}", ELSEWHERE, "error", "v1 is on its host only"},
+	{"an anonymous one does not", "{'Mounts':[{'Type':'volume','Name':'" ANON "'}]}", ELSEWHERE, "create/HostConfig/Memory",
+         "67108864"},
+	{"a link does", "{'HostConfig':{'Links':['/a:/web/b']}}", ELSEWHERE, "error", "Links is on its host only"},
+	{"volumes of another container do", "{'HostConfig':{'VolumesFrom':['x']}}", ELSEWHERE, "error", "VolumesFrom"},
+	{"another container's network does", "{'HostConfig':{'NetworkMode':'container:x'}}", ELSEWHERE, "error", "NetworkMode"},
+
+	/* not a document */
+	{"a document without an id is no container", "{'Id':null}", 0, "error", "no Id"},
+	{"nor is one without a configuration", "{'Config':null}", 0, "error", "Config"},
+};
+
+/* JSON with ' for ", so that the table can be read. */
+static json_t *json(const char *text)
+{
+	json_error_t why;
+	char *copy = strdup(text);
+
+	for (char *p = copy; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	json_t *v = json_loads(copy, JSON_DECODE_ANY, &why);
+	if (!v) {
+		printf("Bail out! %s in %s\n", why.text, text);
+		exit(1);
+	}
+	free(copy);
+	return v;
+}
+
+/* "a/b/0"; ~ stands for a slash within a name. */
+static json_t *walk(json_t *v, const char *path)
+{
+	char name[128];
+
+	while (v && *path) {
+		const size_t n = strcspn(path, "/");
+		(void)snprintf(name, sizeof name, "%.*s", (int)n, path);
+		for (char *p = name; *p; p++)
+			*p = *p == '~' ? '/' : *p;
+		v = json_is_array(v) ? json_array_get(v, strtoul(name, NULL, 10)) : json_object_get(v, name);
+		path += n + (path[n] == '/');
+	}
+	return v;
+}
+
+static bool has_text(const json_t *array, const char *part)
+{
+	for (size_t i = 0; i < json_array_size(array); i++)
+		if (strstr(json_string_value(json_array_get(array, i)), part))
+			return true;
+	return false;
+}
+
+static bool check(const struct row *row, json_t *got, bool made, const struct err *err)
+{
+	if (strcmp(row->path, "error") == 0)
+		return !made && (err->code == ERR_REFUSED || err->code == ERR_INPUT) && strstr(err->message, row->want);
+	if (strcmp(row->path, "notes") == 0)
+		return made && has_text(json_object_get(got, "notes"), row->want);
+	json_t *found = walk(got, row->path);
+	if (!row->want)
+		return made && !found;
+	json_t *want = json(row->want);
+	const bool same = made && json_equal(found, want);
+	json_decref(want);
+	return same;
+}
+
+static void run(const struct row *row)
+{
+	struct copy_request r = {0};
+	struct err err = {0};
+	json_t *doc = json(plain), *patch = json(row->patch), *before;
+	const struct copy_options o = {
+		.name = "web-3",
+		.copy_of = ID,
+		.op_id = "op-7",
+		.index = 3,
+		.image_id = row->flags & MOVED ? "sha256:22" : IMAGE,
+		.image_has_entrypoint = (row->flags & ENTRYPOINT) != 0,
+		.other_host = (row->flags & ELSEWHERE) != 0,
+		.recreate = (row->flags & RECREATE) != 0,
+		.privileged_allowed = (row->flags & ALLOWED) != 0,
+	};
+
+	(void)json_object_update_recursive(doc, patch);
+	before = json_deep_copy(doc);
+	const bool made = copy_make(doc, &o, &r, &err) == 0;
+	json_t *got = json_pack("{s:O?, s:O?, s:O?}", "create", r.create, "connect", r.connect, "notes", r.notes);
+	const bool good = check(row, got, made, &err) && json_equal(doc, before) && made == (r.create != NULL);
+	if (!OK(good, "%s", row->name)) {
+		char *text = json_dumps(got, JSON_INDENT(1));
+		printf("# want %s = %s; %s\n%s\n", row->path, row->want ? row->want : "nothing", err.message, text);
+		free(text);
+	}
+	json_decref(got);
+	json_decref(before);
+	json_decref(doc);
+	json_decref(patch);
+	copy_release(&r);
+}
+
+static void run_left_network(void)
+{
+	const struct copy_options o = {.name = "web-3", .image_id = IMAGE};
+	struct copy_request r = {0};
+	struct err err = {0};
+	json_t *doc = json(plain), *want = json("[{'network':'n1','endpoint':null}]");
+
+	(void)json_object_clear(walk(doc, "NetworkSettings/Networks"));
+	OK(copy_make(doc, &o, &r, &err) == 0 && json_equal(r.connect, want),
+	   "a copy of one that has left its only network is to leave it before the start");
+	IS_STR(json_string_value(walk(r.create, "Labels/autoscale.copy-of")), ID, "without a given original it is the source");
+	OK(!walk(r.create, "Labels/autoscale.op"), "without an operation there is no label for it");
+	json_decref(doc);
+	json_decref(want);
+	copy_release(&r);
+}
+
+/* ---- how a container is shown ---- */
+
+static json_t *shown(const char *patch, bool template, bool with_create)
+{
+	struct buf b = BUF_INIT(1u << 20);
+	json_t *doc = json(plain), *more = json(patch), *create = json("{'Env':['PATH=/bin']}");
+	json_error_t why;
+
+	(void)json_object_update_recursive(doc, more);
+	if (template)
+		template_json(&b, doc, "h1", with_create ? create : NULL);
+	else
+		container_json(&b, doc, "h1", true);
+	json_t *v = json_loads(b.p ? b.p : "", JSON_REJECT_DUPLICATES, &why);
+	if (!v)
+		printf("# %s: %s\n", why.text, b.p ? b.p : "");
+	json_decref(doc);
+	json_decref(more);
+	json_decref(create);
+	buf_release(&b);
+	return v;
+}
+
+static const struct {
+	const char *name, *patch;
+	bool template;
+	const char *path, *want;
+} views[] = {
+	{"a container's name has no slash", "{}", false, "name", "'web'"},
+	{"its host is named", "{}", false, "host", "'h1'"},
+	{"a time has milliseconds", "{'Created':'2026-11-24T02:55:16.123456789Z'}", false, "created",
+         "'2026-11-24T02:55:16.123Z'"},
+	{"a time that never was is null", "{'State':{'StartedAt':'0001-01-01T00:00:00Z'}}", false, "started", "null"},
+	{"no health check is null", "{'State':{'Status':'running'}}", false, "health", "null"},
+	{"Podman's empty health is null", "{'State':{'Health':{'Status':''}}}", false, "health", "null"},
+	{"health is the engine's", "{'State':{'Health':{'Status':'starting'}}}", false, "health", "'starting'"},
+	{"an index is a number", "{'Config':{'Labels':{'autoscale.index':'12'}}}", false, "index", "12"},
+	{"a label that is no number is no index", "{'Config':{'Labels':{'autoscale.index':'1e3'}}}", false, "index", "null"},
+	{"an original is no copy", "{}", false, "copy", "false"},
+	{"a copy is one", "{'Config':{'Labels':{'autoscale.copy-of':'x'}}}", false, "copy", "true"},
+	{"a running container has addresses", "{'State':{'Running':true}}", false, "addresses", "{'n1':'10.91.0.2'}"},
+	{"a stopped one has none", "{'State':{'Running':false}}", false, "addresses", "{}"},
+	{"an IPv6 address will do",
+         "{'State':{'Running':true},'NetworkSettings':{'Networks':{'n1':{'IPAddress':'','GlobalIPv6Address':'fd00::2'}}}}",
+         false, "addresses", "{'n1':'fd00::2'}"},
+	{"an exposed port is not published", "{}", false, "ports",
+         "[{'port':80,'protocol':'tcp','published':null,'ip':null}]"},
+	{"a published port has both numbers",
+         "{'NetworkSettings':{'Ports':{'80/tcp':[{'HostIp':'0.0.0.0','HostPort':'32768'}],'53/udp':null}}}", false, "ports",
+         "[{'port':80,'protocol':'tcp','published':32768,'ip':'0.0.0.0'},"
+	 "{'port':53,'protocol':'udp','published':null,'ip':null}]"},
+	{"only the variables meant for us are shown",
+         "{'Config':{'Env':['SECRET=x','AUTOSCALE_MAX=3','VIRTUAL_HOST=a.example','AUTOSCALE_STORE=mysql://u:pw@db/as']}}",
+         false, "variables", "{'AUTOSCALE_MAX':'3','VIRTUAL_HOST':'a.example'}"},
+	{"of a variable given twice the last counts", "{'Config':{'Env':['AUTOSCALE_MAX=3','AUTOSCALE_MAX=4']}}", false,
+         "variables", "{'AUTOSCALE_MAX':'4'}"},
+	{"no labels are an empty object", "{'Config':{'Labels':null}}", false, "labels", "{}"},
+	{"a label's odd bytes stay JSON", "{'Config':{'Labels':{'a\\u0007\\u009b':'\\u202e\\\"'}}}", false,
+         "labels/a\a\xc2\x9b", "'\\u202e\\\"'"},
+
+	{"half a CPU", "{}", true, "cpu", "0.5"},
+	{"by quota and period too", "{'HostConfig':{'NanoCpus':0,'CpuQuota':150000,'CpuPeriod':100000}}", true, "cpu", "1.5"},
+	{"whole CPUs are an integer", "{'HostConfig':{'NanoCpus':2000000000}}", true, "cpu", "2"},
+	{"no limit is null", "{'HostConfig':{'NanoCpus':0}}", true, "cpu", "null"},
+	{"memory is bytes", "{}", true, "memory", "67108864"},
+	{"no memory limit is null", "{'HostConfig':{'Memory':0}}", true, "memory", "null"},
+	{"the environment shows names only", "{}", true, "env", "['PATH','E','BARE']"},
+	{"networks are names", "{}", true, "networks", "['n1']"},
+	{"restart as docker run takes it", "{'HostConfig':{'RestartPolicy':{'Name':'on-failure','MaximumRetryCount':3}}}", true,
+         "restart", "'on-failure:3'"},
+	{"no restart policy is no", "{'HostConfig':{'RestartPolicy':{'Name':'','MaximumRetryCount':0}}}", true, "restart", "'no'"},
+	{"volumes and tmpfs",
+         "{'HostConfig':{'Tmpfs':{'/t':'size=64k'}},'Mounts':[{'Type':'volume','Name':'v1','Source':'/var/lib/docker/v1',"
+	 "'Destination':'/v','Mode':'z','RW':true}]}",
+         true, "volumes",
+         "[{'type':'volume','source':'v1','destination':'/v','mode':'z','rw':true},"
+	 "{'type':'tmpfs','source':null,'destination':'/t','mode':'size=64k','rw':true}]"},
+	{"the image's id", "{}", true, "image_id", "'" IMAGE "'"},
+	{"no create request unless it was given", "{}", true, "create", NULL},
+};
+
+static void run_views(void)
+{
+	for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+		json_t *got = shown(views[i].patch, views[i].template, false), *found = walk(got, views[i].path);
+		json_t *want = views[i].want ? json(views[i].want) : NULL;
+		OK(want ? json_equal(found, want) : got && !found, "%s: %s", views[i].template ? "template" : "container",
+		   views[i].name);
+		json_decref(want);
+		json_decref(got);
+	}
+	json_t *got = shown("{}", true, true);
+	OK(json_array_size(walk(got, "create/Env")) == 1, "template: the create request when it was given");
+	json_decref(got);
+}
+
+static void run_services(void)
+{
+	static const struct {
+		const char *patch, *want;
+	} all[] = {
+		{"{}", "web"},
+		{"{'Config':{'Labels':{'service':'b','com.docker.compose.service':'c'}}}", "web"},
+		{"{'Config':{'Labels':{'autoscale.service':'../x','service':'b','com.docker.compose.service':'c'}}}", "b"},
+		{"{'Config':{'Labels':{'autoscale.service':null,'com.docker.compose.service':'c'}}}", "c"},
+		{"{'Config':{'Labels':{'autoscale.service':'','com.docker.swarm.service.name':'d'}}}", "d"},
+		{"{'Config':{'Labels':null,'Env':['AUTOSCALE_SERVICE=e']}}", "e"},
+		{"{'Config':{'Labels':{'autoscale.service':'a b'}}}", NULL},
+		{"{'Config':{'Labels':{'autoscale.service':'-b'}}}", NULL},
+		{"{'Config':{'Labels':null}}", NULL},
+	};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		char name[64] = "";
+		json_t *doc = json(plain), *patch = json(all[i].patch);
+		(void)json_object_update_recursive(doc, patch);
+		const bool has = container_service(doc, name, sizeof name);
+		OK(has == (all[i].want != NULL) && strcmp(name, has ? all[i].want : "") == 0, "service %s: %s",
+		   all[i].want ? all[i].want : "of none", all[i].patch);
+		json_decref(doc);
+		json_decref(patch);
+	}
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		run(&rows[i]);
+	run_left_network();
+	run_views();
+	run_services();
+	return DONE();
+}
