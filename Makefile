@@ -115,7 +115,7 @@ $(B)/completions/%.fish: $(B)/bin/%
 # ---- tests ----
 check:
 	@tests/deps.sh build test
-	@tests/check B='$(B)' DEVELOPER='$(DEVELOPER)' SANITIZE='$(SANITIZE)'
+	@tests/check DEVELOPER='$(DEVELOPER)' SANITIZE='$(SANITIZE)'
 
 lint:
 	@tests/deps.sh build test
