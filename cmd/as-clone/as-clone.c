@@ -120,7 +120,8 @@ static int make_request(const struct clone *c, const struct source *s, const str
 	const struct copy_options o = {
 		.name = copy->name, .copy_of = of ? of : json_string_value(json_object_get(s->doc, "Id")), .op_id = op_id,
 		.index = copy->index, .image_id = *image_id ? image_id : NULL,
-		.image_has_entrypoint = json_array_size(entrypoint) > 0, .privileged_allowed = c->f.conf.privileged,
+		.image_has_entrypoint = json_array_size(entrypoint) > 0, .other_host = strcmp(s->host, copy->host) != 0,
+		.privileged_allowed = c->f.conf.privileged,
 	};
 	const int bad = copy_make(s->doc, &o, out, err);
 	json_decref(config);
@@ -148,16 +149,20 @@ static int adopt(struct copy *copy, const char *op_id, struct err *err)
 	               copy->host, copy->name, op ? op : "not ours");
 }
 
+/* The networks beyond the first; a null endpoint is one that the source has left. */
 static int connect_all(const struct copy *copy, const json_t *connect, struct err *err)
 {
 	const struct engine_host *h = copy->target;
 	size_t i;
 	json_t *value;
 
-	json_array_foreach(connect, i, value)
-		if (h->driver->connect(h->engine, json_string_value(json_object_get(value, "network")), copy->id,
-		                       json_object_get(value, "endpoint"), err) < 0)
+	json_array_foreach(connect, i, value) {
+		const char *network = json_string_value(json_object_get(value, "network"));
+		const json_t *endpoint = json_object_get(value, "endpoint");
+		if ((json_is_null(endpoint) ? h->driver->disconnect(h->engine, network, copy->id, err)
+		                            : h->driver->connect(h->engine, network, copy->id, endpoint, err)) < 0)
 			return -1;
+	}
 	return 0;
 }
 

@@ -234,6 +234,53 @@ static const struct row {
 	{"volumes of another container do", "{'HostConfig':{'VolumesFrom':['x']}}", ELSEWHERE, "error", "VolumesFrom"},
 	{"another container's network does", "{'HostConfig':{'NetworkMode':'container:x'}}", ELSEWHERE, "error", "NetworkMode"},
 
+	/* a recreated container, beyond what is said above */
+	{"recreated: privileges need leave too", "{'HostConfig':{'Privileged':true}}", RECREATE, "error", "privileged = allow"},
+	{"recreated: a capability too", "{'HostConfig':{'CapAdd':['ALL']}}", RECREATE, "error", "capability ALL"},
+	{"recreated: a device too", "{'HostConfig':{'Devices':[{'PathOnHost':'/dev/x'}]}}", RECREATE, "error", "devices"},
+	{"recreated: a device rule too", "{'HostConfig':{'DeviceCgroupRules':['c *:* rwm']}}", RECREATE, "error", "devices"},
+	{"recreated: the host's processes too", "{'HostConfig':{'PidMode':'host'}}", RECREATE, "error", "PidMode"},
+	{"recreated: its shared memory too", "{'HostConfig':{'IpcMode':'host'}}", RECREATE, "error", "IpcMode"},
+	{"recreated: its users too", "{'HostConfig':{'UsernsMode':'host'}}", RECREATE, "error", "UsernsMode"},
+	{"recreated: its network too", "{'HostConfig':{'NetworkMode':'host'}}", RECREATE, "error", "NetworkMode"},
+	{"recreated: the engine's socket too", "{'Mounts':[{'Type':'bind','Source':'/x/podman.sock'}]}", RECREATE, "error", "socket"},
+	{"recreated: a swarm task is swarm's to recreate", "{'Config':{'Labels':{'com.docker.swarm.task.id':'x'}}}", RECREATE,
+         "error", "scale the service"},
+	{"recreated: a generated host name is made anew", "{}", RECREATE, "create/Hostname", NULL},
+	{"recreated: a moved tag is pinned", "{}", RECREATE | MOVED, "create/Image", "'" IMAGE "'"},
+	{"recreated: no entrypoint is said without asking the image", "{}", RECREATE, "create/Entrypoint", "['']"},
+	{"recreated: it has its operation", "{}", RECREATE, "create/Labels/autoscale.op", "'op-7'"},
+	{"recreated: its index stays", "{'Config':{'Labels':{'autoscale.index':'2'}}}", RECREATE, "create/Labels/autoscale.index",
+         "'2'"},
+	{"recreated: a bound port is exposed", "{'HostConfig':{'PortBindings':{'99/udp':[{'HostPort':'99'}]}}}", RECREATE,
+         "create/ExposedPorts/99~udp", "{}"},
+	{"recreated: what the engine fills in stays out", "{}", RECREATE, "create/HostConfig",
+         "{'NetworkMode':'n1','Binds':null,'PortBindings':{},'Memory':67108864,'NanoCpus':500000000,'MemorySwappiness':10}"},
+	{"recreated: no kernel memory", "{'HostConfig':{'KernelMemoryTCP':0}}", RECREATE, "create/HostConfig/KernelMemoryTCP", NULL},
+	{"recreated: on another engine, its masked paths", "{'HostConfig':{'MaskedPaths':['/a']}}", RECREATE | ELSEWHERE,
+         "create/HostConfig/MaskedPaths", NULL},
+	{"recreated: and its read-only paths", "{'HostConfig':{'ReadonlyPaths':['/a']}}", RECREATE | ELSEWHERE,
+         "create/HostConfig/ReadonlyPaths", NULL},
+	{"recreated: a read-only volume stays so",
+         "{'Config':{'Volumes':{'/data':{}}},'Mounts':[{'Type':'volume','Name':'" ANON "','Destination':'/data','RW':false}]}",
+         RECREATE, "create/HostConfig/Binds", "['" ANON ":/data:ro']"},
+	{"recreated: a generated MAC address is not pinned", "{}", RECREATE, "create/NetworkingConfig/EndpointsConfig/n1",
+         "{'Aliases':['w']}"},
+	{"recreated: a chosen one is", "{'NetworkSettings':{'Networks':{'n1':{'MacAddress':'02:42:ac:11:99:99'}}}}", RECREATE,
+         "create/NetworkingConfig/EndpointsConfig/n1/MacAddress", "'02:42:ac:11:99:99'"},
+	{"another engine has its own read-only paths", "{'HostConfig':{'ReadonlyPaths':['/a']}}", ELSEWHERE,
+         "create/HostConfig/ReadonlyPaths", NULL},
+	{"the engine's cgroup is not sent back", "{}", 0, "create/HostConfig/Cgroup", NULL},
+	{"nor an unset limit of kernel buffers", "{'HostConfig':{'KernelMemoryTCP':0}}", 0, "create/HostConfig/KernelMemoryTCP",
+         NULL},
+	{"in the host's network no port is published, so none is in the way",
+         "{'HostConfig':{'NetworkMode':'host','PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}", ALLOWED,
+         "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
+	{"of several networks the one that the id means is the first",
+         "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'n1':null,'a2':{'NetworkID':'8888'},"
+	 "'n3':{'NetworkID':'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
+         0, "create/HostConfig/NetworkMode", "'n3'"},
+
 	/* not a document */
 	{"a document without an id is no container", "{'Id':null}", 0, "error", "no Id"},
 	{"nor is one without a configuration", "{'Config':null}", 0, "error", "Config"},
@@ -471,6 +518,38 @@ static void run_services(void)
 	}
 }
 
+/* ---- without memory ---- */
+
+static long allocations, fails_from; /* the allocator's only way to know */
+
+static void *allocate(size_t n) { return ++allocations >= fails_from ? NULL : malloc(n); }
+
+static void run_out_of_memory(void)
+{
+	const struct copy_options o = {.name = "web-3", .copy_of = ID, .op_id = "op-7", .index = 3};
+	json_t *doc = json(plain), *patch = json("{'Config':{'Labels':{'com.docker.compose.service':'a','autoscale.service':null},"
+	                                         "'MacAddress':'02:42:ac:11:99:99'},'HostConfig':{'Binds':['v:/v','" ANON ":/a'],"
+	                                         "'PortBindings':{'9/tcp':[{'HostPort':''}]}},'NetworkSettings':{'Networks':"
+	                                         "{'n2':{'NetworkID':'8888','Aliases':['m2'],'DriverOpts':{'a':'b'}}}}}");
+	long told = 0;
+	bool made = false;
+
+	(void)json_object_update_recursive(doc, patch);
+	for (fails_from = 1; !made && fails_from < 10000; fails_from++) {
+		struct copy_request r;
+		struct err err = {0};
+		allocations = 0;
+		json_set_alloc_funcs(allocate, free);
+		made = copy_make(doc, &o, &r, &err) == 0;
+		json_set_alloc_funcs(malloc, free);
+		told += !made && err.code == ERR_TEMPORARY && !r.create && !r.connect && !r.notes;
+		copy_release(&r);
+	}
+	OK(made && told == fails_from - 2 && told > 50, "each of %ld allocations that may fail is told, none is swallowed", told);
+	json_decref(doc);
+	json_decref(patch);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -478,5 +557,6 @@ int main(void)
 	run_left_network();
 	run_views();
 	run_services();
+	run_out_of_memory();
 	return DONE();
 }
