@@ -142,22 +142,19 @@ const char *http_header(const struct http *h) { return h->value; }
 
 static int unreachable(const struct http *h, CURLcode code, const char *method, const char *path, struct err *err)
 {
-	const bool words = !h->unix_socket || code != CURLE_COULDNT_CONNECT; /* curl's; for a socket they say less than errno */
 	const char *open = *h->hint ? " (" : "", *close = *h->hint ? ")" : "";
-	long number = 0, fresh = 0; /* errno of the connect; how many connections were new */
-	curl_off_t connected = 0;   /* microseconds */
+	long number = 0, sent = 0; /* errno of the connect; bytes of the request */
 
 	(void)curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &number);
-	(void)curl_easy_getinfo(h->curl, CURLINFO_NUM_CONNECTS, &fresh);
-	(void)curl_easy_getinfo(h->curl, CURLINFO_CONNECT_TIME_T, &connected);
+	(void)curl_easy_getinfo(h->curl, CURLINFO_REQUEST_SIZE, &sent);
 	if (code == CURLE_COULDNT_CONNECT && h->unix_socket && (number == EACCES || number == EPERM))
 		return err_set(err, ERR_DENIED,
 		               "%s: cannot connect to %s: %s (run as a member of the group that owns the socket, or as root)",
 		               h->name, h->where, strerror((int)number));
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
-	    (code == CURLE_OPERATION_TIMEDOUT && fresh && !connected))
+	    (code == CURLE_OPERATION_TIMEDOUT && !sent))
 		return err_set(err, ERR_UNAVAILABLE, "%s: cannot connect to %s: %s%s%s%s", h->name, h->where,
-		               words ? h->reason : strerror((int)number), open, h->hint, close);
+		               code == CURLE_COULDNT_CONNECT && number ? strerror((int)number) : h->reason, open, h->hint, close);
 	return err_set(err, ERR_UNAVAILABLE, "%s: no complete answer to %s %s: %s", h->name, method, path, h->reason);
 }
 

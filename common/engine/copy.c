@@ -11,6 +11,7 @@
 #include "base/banned.h"
 
 #define NOTE_MAX 400
+#define INDEX_TEXT 24 /* any int64_t */
 #define NETWORK_ID_MIN 12 /* hex digits that people give a network by */
 
 /* One copy in the making. */
@@ -359,7 +360,7 @@ static void drop_compose(struct work *w, json_t *list)
 
 static int own_labels(struct work *w, json_t *in, const char *field)
 {
-	char service[SERVICE_NAME_MAX + 1], still[SERVICE_NAME_MAX + 1], index[24];
+	char service[SERVICE_NAME_MAX + 1], still[SERVICE_NAME_MAX + 1], index[INDEX_TEXT];
 	const bool has = container_service(w->inspect, service, sizeof service);
 
 	if (op_label(w, in, field) < 0)
@@ -372,11 +373,11 @@ static int own_labels(struct work *w, json_t *in, const char *field)
 	if (!w->o->op_id) /* a source's, if it is a copy itself */
 		(void)json_object_del(list, "autoscale.op");
 	/* The service may have been known by a label that is gone now. */
-	const json_t *made = json_pack("{s:O}", "Config", in);
+	json_t *made = json_pack("{s:O}", "Config", in);
 	if (has && (!container_service(made, still, sizeof still) || strcmp(service, still) != 0))
 		put(w, list, "autoscale.service", json_string(service));
 	w->no_memory |= !made;
-	json_decref((json_t *)made);
+	json_decref(made);
 	return 0;
 }
 
@@ -393,7 +394,7 @@ static bool is_fixed(const char *published)
 	return *end != '-' || doc_port(end + 1, &rest) == from;
 }
 
-/* What autoscale.ports says for a port that only one container can have. NULL: the answer is no. */
+/* What autoscale.ports says for a port that only one container can have. *gone: this binding goes. */
 static int fixed_port(struct work *w, const char *key, json_t *binding, bool *gone)
 {
 	const char *policy = doc_setting(w->inspect, "autoscale.ports"), *port = doc_str(binding, "HostPort");
@@ -708,7 +709,7 @@ static void make_networks(struct work *w)
 		else
 			json_decref(made);
 	}
-	if (!json_object_size(networks))
+	if (networks && !json_object_size(networks))
 		add(w, w->out->connect, json_pack("{s:s, s:n}", "network", primary, "endpoint"));
 }
 

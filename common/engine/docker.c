@@ -339,6 +339,9 @@ static int docker_create(struct engine *e, const char *name, const json_t *reque
 		return -1;
 	if (status == 409 && said_so(e, "in use"))
 		return err_set(err, ERR_CONFLICT, "host %s: 409 name \"%s\" is in use", e->name, name);
+	if (status == 404 && said_so(e, "No such image"))
+		return err_set(err, ERR_NOT_FOUND, "host %s: 404 no image %.200s: docker pull or load it there", e->name,
+		               doc_str(request, "Image") ? doc_str(request, "Image") : "is named");
 	if (status != 201)
 		return refused(e, status, err);
 	if (parse(e, &doc, err) < 0)

@@ -294,10 +294,10 @@ static void hear(struct probe *p)
 static void ask_all(struct probe *p, size_t n, int64_t deadline)
 {
 	struct pollfd fds[AT_ONCE];
-	size_t of[AT_ONCE], open;
+	size_t of[AT_ONCE];
 
 	for (;;) {
-		open = 0;
+		size_t open = 0;
 		for (size_t i = 0; i < n; i++) {
 			if (p[i].fd < 0)
 				continue;

@@ -736,7 +736,8 @@ static const struct {
 	{"36 all ports", RUN "-P webapp:1", 0,
          "G and $c0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort != $s0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort"},
 	{"36 a port of a range", RUN "-p 28100-28110:80 webapp:1", 0,
-         "G and ($c0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort | tonumber | . > 28100 and . <= 28110)"},
+         "G and ([$s0, $c0] | map(.NetworkSettings.Ports[\"80/tcp\"][0].HostPort | tonumber) | .[0] != .[1]"
+	 " and all(. >= 28100 and . <= 28110))"},
 	{"37 a fixed port is refused", RUN "-p 28080:80 webapp:1", 0, "!host port 28080 can be had once"},
 	{"37 another port", RUN "-p 28080:80 --label autoscale.ports=auto webapp:1", 0,
          "Gbut([\"HostConfig\", \"PortBindings\"]) and $c0.HostConfig.PortBindings[\"80/tcp\"][0].HostPort == \"\""
