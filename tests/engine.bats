@@ -191,6 +191,19 @@ planned() { as-inspect web | jq -c '.alert = {action: "'"$1"'", count: '"${2:-0}
 	is "$(api GET /containers/web/json | jq -S '[.Config.Env, .Config.Labels["own"], .Config.Cmd, .Image]')" "$(cat "$BATS_TEST_TMPDIR/was")"
 }
 
+@test "a deleted original comes back from its own image although the tag means another one now" {
+	api POST '/images/img:1/tag?repo=mv&tag=1' >/dev/null
+	IMAGE=mv:1 container web '{"autoscale.service":"web"}' >/dev/null
+	was=$(api GET /containers/web/json | jq -r .Image)
+	as-inspect --remember web >/dev/null
+	wipe
+	api POST '/images/img:2/tag?repo=mv&tag=1' >/dev/null
+	run -0 bash -o pipefail -c 'as-inspect web | as-resolve-policy | as-decide | as-clone'
+	is "$(api GET /containers/web/json | jq -r .Image)" "$was"
+	wipe
+	api DELETE /images/mv:1 >/dev/null
+}
+
 @test "two deleted originals come back each as it was, while a sibling lives" {
 	for n in wa wb wc; do container "$n" '{"autoscale.service":"web","autoscale.max":"5"}' "{\"Env\":[\"WHO=$n\"]}" >/dev/null; done
 	as-inspect --remember web >/dev/null

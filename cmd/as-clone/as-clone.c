@@ -36,6 +36,7 @@ struct copy {
 struct source {
 	json_t *doc;                  /* inspect document; NULL when the container is gone */
 	json_t *create, *connect;     /* the remembered create request; NULL when it lives */
+	char image_id[80];            /* that it was made from, with create */
 	char host[SERVICE_NAME_MAX + 1];
 };
 
@@ -69,8 +70,10 @@ static int read_remembered(const struct record *r, const char *name, struct sour
 	json_error_t why;
 
 	while (jv_next(&each, &m))
-		if (jv_is(jv_get(m.value, "name"), name))
+		if (jv_is(jv_get(m.value, "name"), name)) {
 			create = jv_path(m.value, "template.create");
+			steps_text(jv_get(m.value, "template"), "image_id", s->image_id, sizeof s->image_id);
+		}
 
 	if (!jv_is_object(create))
 		return err_set(err, ERR_MISSING, "no specification of %s is remembered: run as-inspect --remember while it lives", name);
@@ -91,6 +94,30 @@ static void release_source(struct source *s)
 
 /* ---- one copy ---- */
 
+/* A container that is gone: its own request, from the image it had, whatever its tag means by now. */
+static int make_again(const struct source *s, const struct copy *copy, const char *op_id, struct copy_request *out,
+                      struct err *err)
+{
+	const char *image = json_string_value(json_object_get(s->create, "Image"));
+	char now[80] = "";
+	struct err gone = {0};
+	int bad = 0;
+
+	out->create = json_deep_copy(s->create);
+	out->connect = json_incref(s->connect);
+	json_t *labels = json_object_get(out->create, "Labels");
+	if (json_is_object(labels))
+		bad = json_object_set_new(labels, "autoscale.op", json_string(op_id));
+	if (image && copy->target->driver->image_id(copy->target->engine, image, now, &gone) < 0 &&
+	    gone.code != ERR_NOT_FOUND) {
+		*err = gone;
+		return -1;
+	}
+	if (*s->image_id && strcmp(now, s->image_id) != 0)
+		bad |= json_object_set_new(out->create, "Image", json_string(s->image_id));
+	return bad || !out->create ? err_set(err, ERR_TEMPORARY, "out of memory") : 0;
+}
+
 static int make_request(const struct clone *c, const struct source *s, const struct copy *copy, const char *op_id,
                         struct copy_request *out, struct err *err)
 {
@@ -100,14 +127,8 @@ static int make_request(const struct clone *c, const struct source *s, const str
 	struct err gone = {0};
 	json_t *config = NULL;
 
-	if (s->create) {
-		out->create = json_deep_copy(s->create);
-		out->connect = json_incref(s->connect);
-		json_t *labels = json_object_get(out->create, "Labels");
-		if (json_is_object(labels) && json_object_set_new(labels, "autoscale.op", json_string(op_id)) < 0)
-			return err_set(err, ERR_TEMPORARY, "out of memory");
-		return 0;
-	}
+	if (s->create)
+		return make_again(s, copy, op_id, out, err);
 	const struct engine_driver *driver = copy->target->driver;
 	if (image && driver->image_id(copy->target->engine, image, image_id, &gone) < 0 && gone.code != ERR_NOT_FOUND) {
 		*err = gone;

@@ -340,15 +340,20 @@ static int spec_of(const struct found *v, struct buf *out, struct err *err)
 	return buf_ok(out, err);
 }
 
+/* One that somebody else looks after, a swarm's task for instance, cannot be made again by us: it is left out. */
 static int remember_specs(struct inspect *in, const char *service, const struct found *v, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct buf spec = BUF_INIT(LINE_MAX_BYTES / 2);
+		struct err why = {0};
+		int bad = 0;
 		if (v[i].copy)
 			continue;
-		int bad = spec_of(&v[i], &spec, err) < 0 || need_store(in, err) < 0;
-		if (!bad)
-			bad = store_spec_put(in->store, service, name_of(v[i].doc), v[i].host, spec.p, err) < 0;
+		if (spec_of(&v[i], &spec, &why) < 0) {
+			front_warn(&in->f, "not remembered: %s", why.message);
+		} else {
+			bad = store_spec_put(in->store, service, name_of(v[i].doc), v[i].host, spec.p, err);
+		}
 		buf_release(&spec);
 		if (bad)
 			return -1;
