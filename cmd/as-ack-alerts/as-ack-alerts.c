@@ -13,8 +13,8 @@
 #define BATCH 256 /* alerts in one transaction */
 
 static const struct option_row options[] = {{0}};
-static const struct command command = {
-	"as-ack-alerts", "mark each record's alert done, give it back, or dead-letter it", "", options};
+static const struct command command = {"as-ack-alerts",
+                                       "mark each record's alert done, give it back, or dead-letter it", "", options};
 
 struct ack {
 	struct front f;

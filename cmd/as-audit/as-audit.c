@@ -26,8 +26,7 @@ static const struct option_row options[] = {
 	{0, "service", OPTION_TEXT, "NAME", &service_filter, "with --history and --export: only this service"},
 	{0},
 };
-static const struct command command = {
-	"as-audit", "promise before acting, write the history after", "", options};
+static const struct command command = {"as-audit", "promise before acting, write the history after", "", options};
 
 struct audit {
 	struct front f;
@@ -84,7 +83,12 @@ static int promise(struct audit *a, struct record *r, const char *service, const
 	new_op_id(service, op_id);
 	buf_put(&text, plan.p, plan.n);
 	const struct intent_ask ask = {
-		.service = service, .alert_id = alert_id, .action = op, .plan = text.p, .actor = a->actor, .op_id = op_id,
+		.service = service,
+		.alert_id = alert_id,
+		.action = op,
+		.plan = text.p,
+		.actor = a->actor,
+		.op_id = op_id,
 		.generation = jv_int_or(jv_get(record_get(r, "history"), "generation"), -1),
 	};
 	const int bad = buf_ok(&text, err) < 0 || store_intent(a->store, &ask, &in, err) < 0 ? -1 : 0;
@@ -154,8 +158,8 @@ static const char *outcome_of(const struct audit *a, const struct record *r, con
 /* The record as the trail keeps it: no create request (it holds values of the environment), no claim token. */
 static int audit_body(const struct record *r, const char *op, struct buf *out, struct err *err)
 {
-	static const char *const always[] = {"v", "id", "now", "alert", "service", "policy", "history", "plan", "intent",
-	                                     "steps", "lb", "error"};
+	static const char *const always[] = {"v",       "id",   "now",    "alert", "service", "policy",
+	                                     "history", "plan", "intent", "steps", "lb",      "error"};
 	const struct jv observed = record_get(r, "observed");
 	struct jv_cursor c = jv_each(observed);
 	struct jv_member m;
@@ -217,10 +221,18 @@ static int write_story(struct audit *a, struct record *r, const char *service, c
 	const char *outcome = outcome_of(a, r, op);
 	int bad = audit_body(r, op, &body, err);
 	const struct outcome o = {
-		.op_id = strcmp(outcome, "deferred") == 0 ? "" : op_id, .service = service, .alert_id = alert_id,
-		.actor = a->actor, .action = op, .outcome = outcome, .keep = jv_is_true(jv_get(error, "retry")),
-		.from = jv_int_or(jv_get(plan, "from"), -1), .to = jv_int_or(jv_get(plan, "to"), -1), .reason = reason,
-		.error = *message ? message : NULL, .body = body.p,
+		.op_id = strcmp(outcome, "deferred") == 0 ? "" : op_id,
+		.service = service,
+		.alert_id = alert_id,
+		.actor = a->actor,
+		.action = op,
+		.outcome = outcome,
+		.keep = jv_is_true(jv_get(error, "retry")),
+		.from = jv_int_or(jv_get(plan, "from"), -1),
+		.to = jv_int_or(jv_get(plan, "to"), -1),
+		.reason = reason,
+		.error = *message ? message : NULL,
+		.body = body.p,
 	};
 	if (!bad && !a->f.dry_run)
 		bad = store_outcome(a->store, &o, &history_id, &at, err);

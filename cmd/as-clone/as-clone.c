@@ -1,6 +1,6 @@
 /* as-clone: creates the copies that each plan names, starts them, waits until they are ready. The names are fixed in
- * the plan and every copy carries its operation's id, so that a second run finds what the first one made, finishes what it
- * left half done, and never takes a stranger's container for its own. See as-clone(1). */
+ * the plan and every copy carries its operation's id, so that a second run finds what the first one made, finishes what
+ * it left half done, and never takes a stranger's container for its own. See as-clone(1). */
 #include "base/clock.h"
 #include "cmd/front/front.h"
 #include "cmd/front/steps.h"
@@ -25,18 +25,18 @@ struct copy {
 	char name[256], host[SERVICE_NAME_MAX + 1], like[128];
 	int64_t index; /* -1: the container itself is made anew */
 	char id[65];
-	bool already;  /* it was there and ran */
+	bool already; /* it was there and ran */
 	bool failed;
 	struct err err;
-	int64_t ms;    /* for create and start */
+	int64_t ms; /* for create and start */
 	struct engine_host *target;
 };
 
 /* The source of a record's copies, read from the engine by id: the record holds no values of the environment. */
 struct source {
-	json_t *doc;                  /* inspect document; NULL when the container is gone */
-	json_t *create, *connect;     /* the remembered create request; NULL when it lives */
-	char image_id[80];            /* that it was made from, with create */
+	json_t *doc;              /* inspect document; NULL when the container is gone */
+	json_t *create, *connect; /* the remembered create request; NULL when it lives */
+	char image_id[80];        /* that it was made from, with create */
 	char host[SERVICE_NAME_MAX + 1];
 };
 
@@ -76,7 +76,8 @@ static int read_remembered(const struct record *r, const char *name, struct sour
 		}
 
 	if (!jv_is_object(create))
-		return err_set(err, ERR_MISSING, "no specification of %s is remembered: run as-inspect --remember while it lives", name);
+		return err_set(err, ERR_MISSING,
+		               "no specification of %s is remembered: run as-inspect --remember while it lives", name);
 	s->create = json_loadb(create.p, create.n, JSON_REJECT_DUPLICATES, &why);
 	if (!s->create)
 		return err_set(err, ERR_INPUT, "template.create: %s", why.text);
@@ -139,9 +140,13 @@ static int make_request(const struct clone *c, const struct source *s, const str
 		config = NULL;
 	const json_t *entrypoint = json_object_get(config, "Entrypoint");
 	const struct copy_options o = {
-		.name = copy->name, .copy_of = of ? of : json_string_value(json_object_get(s->doc, "Id")), .op_id = op_id,
-		.index = copy->index, .image_id = *image_id ? image_id : NULL,
-		.image_has_entrypoint = json_array_size(entrypoint) > 0, .other_host = strcmp(s->host, copy->host) != 0,
+		.name = copy->name,
+		.copy_of = of ? of : json_string_value(json_object_get(s->doc, "Id")),
+		.op_id = op_id,
+		.index = copy->index,
+		.image_id = *image_id ? image_id : NULL,
+		.image_has_entrypoint = json_array_size(entrypoint) > 0,
+		.other_host = strcmp(s->host, copy->host) != 0,
 		.privileged_allowed = c->f.conf.privileged,
 	};
 	const int bad = copy_make(s->doc, &o, out, err);
@@ -166,8 +171,9 @@ static int adopt(struct copy *copy, const char *op_id, struct err *err)
 	json_decref(doc);
 	if (ours)
 		return 0;
-	return err_set(err, ERR_CONFLICT, "host %s: 409 name \"%s\" is in use by a container that is not of this operation (%s)",
-	               copy->host, copy->name, op ? op : "not ours");
+	return err_set(err, ERR_CONFLICT,
+	               "host %s: 409 name \"%s\" is in use by a container that is not of this operation (%s)", copy->host,
+	               copy->name, op ? op : "not ours");
 }
 
 /* The networks beyond the first; a null endpoint is one that the source has left. */
@@ -221,8 +227,15 @@ static int bring_up(struct clone *c, const struct source *s, struct copy *copy, 
 static void put_step(struct record *r, const struct copy *c, const char *what, bool ok, int64_t ms, const char *message,
                      const struct buf *container)
 {
-	const struct step step = {.stage = "as-clone", .what = what, .name = c->name, .id = *c->id ? c->id : NULL,
-	                          .host = c->host, .ok = ok, .ms = ms, .message = message, .container = container};
+	const struct step step = {.stage = "as-clone",
+	                          .what = what,
+	                          .name = c->name,
+	                          .id = *c->id ? c->id : NULL,
+	                          .host = c->host,
+	                          .ok = ok,
+	                          .ms = ms,
+	                          .message = message,
+	                          .container = container};
 
 	step_put(r, &step);
 }
@@ -239,7 +252,8 @@ static void settle_ready(struct record *r, struct copy *c, const struct ready_wa
 		put_step(r, c, "ready", true, ms, "", &container);
 	} else {
 		c->failed = true;
-		(void)err_set(&c->err, ERR_REMOTE, "host %s: %s did not get ready and was removed: %s", c->host, c->name, w->why);
+		(void)err_set(&c->err, ERR_REMOTE, "host %s: %s did not get ready and was removed: %s", c->host, c->name,
+		              w->why);
 		(void)c->target->driver->remove(c->target->engine, c->id, true, &gone, &undo);
 		put_step(r, c, "ready", false, ms, c->err.message, NULL);
 	}
@@ -298,7 +312,10 @@ static void start_copies(struct clone *c, struct record *r, struct copy *copies,
 		copy->failed = make_one(c, r, &live, copy, op_id) < 0;
 		copy->ms = clock_monotonic_ms() - began;
 		put_step(r, copy, "create", !copy->failed, copy->ms,
-		         copy->failed ? copy->err.message : copy->already ? "already" : "", NULL);
+		         copy->failed    ? copy->err.message
+		         : copy->already ? "already"
+		                         : "",
+		         NULL);
 	}
 	release_source(&live);
 }
@@ -322,8 +339,13 @@ static size_t read_entries(struct jv todo, struct copy *copies)
 static void print_dry(struct record *r, const struct copy *copies, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct step step = {.stage = "as-clone", .what = "create", .name = copies[i].name, .host = copies[i].host,
-		                          .ok = true, .message = "", .dry = true};
+		const struct step step = {.stage = "as-clone",
+		                          .what = "create",
+		                          .name = copies[i].name,
+		                          .host = copies[i].host,
+		                          .ok = true,
+		                          .message = "",
+		                          .dry = true};
 		step_put(r, &step);
 	}
 }

@@ -7,8 +7,7 @@
 #include "base/banned.h"
 
 static const struct option_row options[] = {{0}};
-static const struct command command = {
-	"as-decide", "decide what to do for each record and say why", "", options};
+static const struct command command = {"as-decide", "decide what to do for each record and say why", "", options};
 
 static enum record_fate each(void *ctx, struct record *r, struct err *err)
 {
@@ -26,7 +25,8 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 	if (record_service(r, service, err) < 0 || record_now(r, &in.now, err) < 0)
 		return RECORD_ERROR;
 	if (!jv_is_object(in.observed) || !jv_is_object(in.policy)) {
-		(void)err_set(err, ERR_MISSING, "no `%s`: put %s before this stage", jv_is_object(in.observed) ? "policy" : "observed",
+		(void)err_set(err, ERR_MISSING, "no `%s`: put %s before this stage",
+		              jv_is_object(in.observed) ? "policy" : "observed",
 		              jv_is_object(in.observed) ? "as-resolve-policy" : "as-inspect");
 		return RECORD_ERROR;
 	}

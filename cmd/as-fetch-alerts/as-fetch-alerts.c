@@ -25,14 +25,14 @@ static const struct option_row options[] = {
 	{0, "requeue", OPTION_TEXT, "ID", &requeue, "put a dead alert back into the queue"},
 	{0},
 };
-static const struct command command = {
-	"as-fetch-alerts", "claim unprocessed alerts, oldest first, as records", "", options};
+static const struct command command = {"as-fetch-alerts", "claim unprocessed alerts, oldest first, as records", "",
+                                       options};
 
 struct fetch {
 	struct front f;
 	struct alerts *store;
 	struct buf line;
-	int64_t now; /* of the batch: one pass, one time */
+	int64_t now;    /* of the batch: one pass, one time */
 	int64_t looked; /* with -n: how many were printed */
 };
 
@@ -149,7 +149,8 @@ static int requeue_one(struct fetch *f, struct err *err)
 
 	if (alerts_requeue(f->store, requeue, &there, err) < 0)
 		return -1;
-	return there ? 0 : err_set(err, ERR_NOT_FOUND, "no alert has the id %s: as-fetch-alerts --dead lists them", requeue);
+	return there ? 0
+	             : err_set(err, ERR_NOT_FOUND, "no alert has the id %s: as-fetch-alerts --dead lists them", requeue);
 }
 
 int main(int argc, char **argv)

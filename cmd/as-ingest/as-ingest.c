@@ -31,8 +31,8 @@ static const struct option_row options[] = {
 	{0, "whole", OPTION_FLAG, NULL, &whole, "standard input is one document over several lines"},
 	{0},
 };
-static const struct command command = {
-	"as-ingest", "normalise alerts from standard input and store each once", "", options};
+static const struct command command = {"as-ingest", "normalise alerts from standard input and store each once", "",
+                                       options};
 
 struct ingest {
 	struct front f;
@@ -107,8 +107,14 @@ static int store_one(void *ctx, const struct alert *a, struct err *err)
 	const struct buf *identity = &a->identity;
 	sha256_hex(identity->n ? identity->p : a->id, identity->n ? identity->n : strlen(a->id), dedup);
 	struct alert_put put = {
-		.id = a->id, .dedup = dedup, .service = a->service, .source = a->source, .status = a->status,
-		.received_at = how.now, .body = a->body.p, .rearm_ms = a->repeats ? rearm : 0,
+		.id = a->id,
+		.dedup = dedup,
+		.service = a->service,
+		.source = a->source,
+		.status = a->status,
+		.received_at = how.now,
+		.body = a->body.p,
+		.rearm_ms = a->repeats ? rearm : 0,
 	};
 	if (alerts_put(in->store, &put, &stored, stored_id, err) < 0 &&
 	    (err->code != ERR_CONFLICT || put_under_new_id(in, &put, &stored, stored_id, err) < 0))

@@ -18,21 +18,22 @@
 static bool all, full, remember;
 
 static const struct option_row options[] = {
-	{'a', "all", OPTION_FLAG, NULL, &all, "one record for every service that joined by a label, a variable or a policy"},
+	{'a', "all", OPTION_FLAG, NULL, &all,
+     "one record for every service that joined by a label, a variable or a policy"},
 	{0, "full", OPTION_FLAG, NULL, &full, "add template.create, the create request with the environment's values"},
 	{0, "remember", OPTION_FLAG, NULL, &remember, "keep the specification of each original in the store"},
 	{0},
 };
-static const struct command command = {
-	"as-inspect", "show what runs for a service on every host", "[SERVICE ...]", options};
+static const struct command command = {"as-inspect", "show what runs for a service on every host", "[SERVICE ...]",
+                                       options};
 
 /* What every host listed, kept for the records of one pass (they have one `now`). */
 struct listing {
 	bool ok;
 	char message[300];
-	json_t *list;     /* the engine's */
+	json_t *list;                           /* the engine's */
 	char (*services)[SERVICE_NAME_MAX + 1]; /* of each entry; "" none */
-	bool *joined;     /* of each entry: it asked to be scaled */
+	bool *joined;                           /* of each entry: it asked to be scaled */
 };
 
 struct inspect {
@@ -117,7 +118,8 @@ static void classify(struct inspect *in, struct engine_host *h, const json_t *en
 		return;
 	const json_t *more = ask_variables(in, h, id);
 	if (!by_label)
-		(void)snprintf(service, SERVICE_NAME_MAX + 1, "%s", more ? json_string_value(json_object_get(more, "service")) : "");
+		(void)snprintf(service, SERVICE_NAME_MAX + 1, "%s",
+		               more ? json_string_value(json_object_get(more, "service")) : "");
 	*joined = *joined || json_is_true(json_object_get(more, "joined"));
 }
 
@@ -212,7 +214,8 @@ static void probe(const struct inspect *in, const struct found *v, size_t n, str
 	for (size_t i = 0; i < n; i++) {
 		const struct conf_host *h = conf_host(&in->f.conf, v[i].host);
 		const char *rule = label_of(v[i].doc, "autoscale.ready");
-		t[i] = (struct ready_target){.inspect = v[i].doc, .rule = rule ? rule : "",
+		t[i] = (struct ready_target){.inspect = v[i].doc,
+		                             .rule = rule ? rule : "",
 		                             .network = label_of(v[i].doc, "autoscale.lb.network"),
 		                             .host_address = h ? h->address : NULL};
 	}
@@ -327,7 +330,10 @@ static int need_store(struct inspect *in, struct err *err)
 /* What a recreation of this container needs, as its template with the create request. */
 static int spec_of(const struct found *v, struct buf *out, struct err *err)
 {
-	const struct copy_options o = {.name = name_of(v->doc), .index = -1, .recreate = true, .privileged_allowed = true,
+	const struct copy_options o = {.name = name_of(v->doc),
+	                               .index = -1,
+	                               .recreate = true,
+	                               .privileged_allowed = true,
 	                               .image_id = json_string_value(json_object_get(v->doc, "Image"))};
 	struct copy_request request = {0};
 

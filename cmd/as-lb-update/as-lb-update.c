@@ -157,7 +157,8 @@ static void attach(struct job *j, const struct lb_server *s, const struct lb_lis
 		const struct lb_server *is = &now->v[i];
 		if (strcmp(is->address, s->address) != 0 || is->port != s->port || is->state != LB_UP)
 			continue;
-		(void)snprintf(message, sizeof message, strcmp(is->name, s->name) == 0 ? "already" : "already, as %s", is->name);
+		(void)snprintf(message, sizeof message, strcmp(is->name, s->name) == 0 ? "already" : "already, as %s",
+		               is->name);
 		put_entry(j, "attach", s, 0, NULL, message);
 		return;
 	}
@@ -292,7 +293,8 @@ static int open_balancer(struct job *j, const char *name, struct err *err)
 	const struct conf_lb *conf = conf_lb(&j->u->f.conf, name);
 
 	if (!conf)
-		return err_set(err, ERR_CONFIG, "load balancer \"%s\" is not configured: add a [lb \"%s\"] section", name, name);
+		return err_set(err, ERR_CONFIG, "load balancer \"%s\" is not configured: add a [lb \"%s\"] section", name,
+		               name);
 	j->b = &j->u->balancers[conf - j->u->f.conf.lbs];
 	j->b->conf = conf;
 	if (!j->b->driver && !(j->b->driver = lb_driver(conf, err)))

@@ -1,5 +1,5 @@
-/* as-policy: the policies in the store. `load` reads rows from standard input, `set` changes fields of one, `get`, `list`
- * and `rm` do what they say, `check` only tries. Every value is parsed before it is stored. See as-policy(1). */
+/* as-policy: the policies in the store. `load` reads rows from standard input, `set` changes fields of one, `get`,
+ * `list` and `rm` do what they say, `check` only tries. Every value is parsed before it is stored. See as-policy(1). */
 #include "base/exit.h"
 #include "cmd/front/front.h"
 #include "policy/policy.h"
@@ -20,9 +20,9 @@ static const struct option_row options[] = {
 	{0, "expect", OPTION_COUNT, "VERSION", &expected, "with set: refuse unless the row has this version (0: is new)"},
 	{0},
 };
-static const struct command command = {
-	"as-policy", "load, set, get, list, check or remove policies",
-	"load | check | list [SERVICE] | get NAME | set NAME FIELD=VALUE ... | rm NAME", options};
+static const struct command command = {"as-policy", "load, set, get, list, check or remove policies",
+                                       "load | check | list [SERVICE] | get NAME | set NAME FIELD=VALUE ... | rm NAME",
+                                       options};
 
 struct policies {
 	struct front f;
@@ -39,8 +39,9 @@ static json_t *row_json(const struct policy_row *p)
 {
 	json_error_t why;
 	json_t *fields = json_loads(p->fields, 0, &why);
-	json_t *row = json_pack("{s:s,s:s,s:s,s:I,s:b,s:I}", "name", p->name, "service", p->service, "type", p->type, "priority",
-	                        (json_int_t)p->priority, "enabled", p->enabled, "version", (json_int_t)p->version);
+	json_t *row =
+		json_pack("{s:s,s:s,s:s,s:I,s:b,s:I}", "name", p->name, "service", p->service, "type", p->type, "priority",
+	              (json_int_t)p->priority, "enabled", p->enabled, "version", (json_int_t)p->version);
 
 	if (row && fields)
 		(void)json_object_update(row, fields);
@@ -51,7 +52,8 @@ static json_t *row_json(const struct policy_row *p)
 static int print_json(struct policies *p, const json_t *v, struct err *err)
 {
 	char *text = v ? json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-	const int bad = text ? record_loop_put(&p->f.loop, text, strlen(text), err) : err_set(err, ERR_TEMPORARY, "out of memory");
+	const int bad =
+		text ? record_loop_put(&p->f.loop, text, strlen(text), err) : err_set(err, ERR_TEMPORARY, "out of memory");
 
 	free(text);
 	return bad;
@@ -87,7 +89,8 @@ static int check_field(const char *name, const json_t *value, json_t **out, stru
 
 static bool row_member(const char *name)
 {
-	static const char *const names[] = {"name", "service", "type", "priority", "enabled", "version", "fields", "updated_at"};
+	static const char *const names[] = {"name",    "service", "type",   "priority",
+	                                    "enabled", "version", "fields", "updated_at"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (strcmp(name, names[i]) == 0)
@@ -115,7 +118,8 @@ static int collect_fields(const json_t *row, json_t **out, struct err *err)
 	const int64_t min = json_integer_value(json_object_get(*out, "min"));
 	const json_t *max = json_object_get(*out, "max");
 	if (max && json_integer_value(max) < min)
-		return err_set(err, ERR_INPUT, "min %lld is larger than max %lld", (long long)min, (long long)json_integer_value(max));
+		return err_set(err, ERR_INPUT, "min %lld is larger than max %lld", (long long)min,
+		               (long long)json_integer_value(max));
 	return 0;
 }
 
@@ -139,9 +143,10 @@ static int check_head(const json_t *row, const struct policy_row *p, struct err 
 	if (!*p->service || strlen(p->service) > 127)
 		return err_set(err, ERR_INPUT, "policy %s needs a `service`, a name or a glob", p->name);
 	if (!known)
-		return err_set(err, ERR_INPUT,
-		               "policy %s: type is scale-up, scale-down, service-availability, load-balancer or track, not \"%s\"",
-		               p->name, p->type);
+		return err_set(
+			err, ERR_INPUT,
+			"policy %s: type is scale-up, scale-down, service-availability, load-balancer or track, not \"%s\"",
+			p->name, p->type);
 	return 0;
 }
 
@@ -164,7 +169,8 @@ static int put_row(struct policies *p, const json_t *row, bool store, struct err
 	if (!bad && store && !p->f.dry_run) {
 		text = json_dumps(fields, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
 		r.fields = text;
-		bad = text ? store_policy_put(p->store, &r, expected, &version, err) : err_set(err, ERR_TEMPORARY, "out of memory");
+		bad = text ? store_policy_put(p->store, &r, expected, &version, err)
+		           : err_set(err, ERR_TEMPORARY, "out of memory");
 		if (!bad)
 			front_say(&p->f, "policy %s is at version %lld", r.name, (long long)version);
 	}

@@ -31,8 +31,8 @@ static int allowed(const json_t *doc, const char *name, const char *host, struct
 {
 	if ((label_of(doc, "autoscale.copy-of") && label_of(doc, "autoscale.op")) || (force && strcmp(force, name) == 0))
 		return 0;
-	return err_set(err, ERR_REFUSED, "host %s: %s is not a copy made by as-clone: refused (--force %s removes it)", host,
-	               name, name);
+	return err_set(err, ERR_REFUSED, "host %s: %s is not a copy made by as-clone: refused (--force %s removes it)",
+	               host, name, name);
 }
 
 static int take_away(struct engine_host *h, const char *id, const char *name, int64_t grace, bool *already,

@@ -13,8 +13,8 @@
 #include "base/banned.h"
 
 static const struct option_row options[] = {{0}};
-static const struct command command = {
-	"as-resolve-policy", "find the policy of each record's service, with provenance", "[SERVICE ...]", options};
+static const struct command command = {"as-resolve-policy", "find the policy of each record's service, with provenance",
+                                       "[SERVICE ...]", options};
 
 struct row {
 	int64_t priority, version;

@@ -29,9 +29,11 @@ void alert_action(const char *text, char *out, size_t size)
 	static const struct {
 		const char *spelling, *action;
 	} known[] = {
-		{"scaleup", "scale-up"}, {"up", "scale-up"}, {"scaleout", "scale-up"}, {"out", "scale-up"},
-		{"scaledown", "scale-down"}, {"down", "scale-down"}, {"scalein", "scale-down"}, {"in", "scale-down"},
-		{"set", "set"}, {"start", "start"}, {"recreate", "recreate"}, {"attach", "attach"}, {"reconcile", "reconcile"},
+		{"scaleup", "scale-up"},    {"up", "scale-up"},          {"scaleout", "scale-up"},
+		{"out", "scale-up"},        {"scaledown", "scale-down"}, {"down", "scale-down"},
+		{"scalein", "scale-down"},  {"in", "scale-down"},        {"set", "set"},
+		{"start", "start"},         {"recreate", "recreate"},    {"attach", "attach"},
+		{"reconcile", "reconcile"},
 	};
 	char plain[64];
 	size_t n = 0;
@@ -208,13 +210,24 @@ static int own_form(struct jv v, const struct alert_options *o, struct alert *a,
 {
 	char source[32];
 	struct draft d = {
-		.id = jv_get(v, "id"), .key = jv_get(v, "key"),
+		.id = jv_get(v, "id"),
+		.key = jv_get(v, "key"),
 		.service = o->service_field ? jv_path(v, o->service_field) : jv_get(v, "service"),
-		.action = jv_get(v, "action"), .count = jv_get(v, "count"), .min = jv_get(v, "min"), .max = jv_get(v, "max"),
-		.metric = jv_get(v, "metric"), .value = jv_get(v, "value"), .threshold = jv_get(v, "threshold"),
-		.severity = jv_get(v, "severity"), .status = jv_get(v, "status"), .labels = jv_get(v, "labels"),
-		.container = jv_get(v, "container"), .starts_at = jv_get(v, "starts_at"), .ends_at = jv_get(v, "ends_at"),
-		.whole = v, .repeats = jv_is_null(jv_get(v, "id")),
+		.action = jv_get(v, "action"),
+		.count = jv_get(v, "count"),
+		.min = jv_get(v, "min"),
+		.max = jv_get(v, "max"),
+		.metric = jv_get(v, "metric"),
+		.value = jv_get(v, "value"),
+		.threshold = jv_get(v, "threshold"),
+		.severity = jv_get(v, "severity"),
+		.status = jv_get(v, "status"),
+		.labels = jv_get(v, "labels"),
+		.container = jv_get(v, "container"),
+		.starts_at = jv_get(v, "starts_at"),
+		.ends_at = jv_get(v, "ends_at"),
+		.whole = v,
+		.repeats = jv_is_null(jv_get(v, "id")),
 	};
 
 	d.source = o->source ? o->source : text_of(jv_get(v, "source"), source, sizeof source) ? source : "own";
@@ -229,9 +242,14 @@ static int elastalert_match(struct jv v, const struct alert_options *o, struct a
 	struct draft d = {
 		.source = "elastalert",
 		.service = o->service_field ? jv_path(v, o->service_field) : jv_path(v, "docker.service"),
-		.action = jv_get(v, "action"), .count = jv_get(v, "count"), .min = jv_get(v, "min"), .max = jv_get(v, "max"),
-		.value = first(jv_get(v, "metric_agg_value"), jv_get(v, "num_hits")), .threshold = jv_get(v, "threshold"),
-		.starts_at = jv_get(v, "@timestamp"), .whole = v,
+		.action = jv_get(v, "action"),
+		.count = jv_get(v, "count"),
+		.min = jv_get(v, "min"),
+		.max = jv_get(v, "max"),
+		.value = first(jv_get(v, "metric_agg_value"), jv_get(v, "num_hits")),
+		.threshold = jv_get(v, "threshold"),
+		.starts_at = jv_get(v, "@timestamp"),
+		.whole = v,
 	};
 
 	const struct jv index = jv_get(v, "_index"), id = jv_get(v, "_id");
@@ -263,13 +281,21 @@ static int alertmanager_alert(struct jv v, const struct alert_options *o, struct
 	const struct jv labels = jv_get(v, "labels"), notes = jv_get(v, "annotations");
 	char rule[TEXT];
 	struct draft d = {
-		.source = "alertmanager", .fingerprint = jv_get(v, "fingerprint"),
+		.source = "alertmanager",
+		.fingerprint = jv_get(v, "fingerprint"),
 		.service = o->service_field ? jv_path(v, o->service_field) : jv_get(labels, "service"),
-		.action = first(jv_get(labels, "action"), jv_get(notes, "action")), .metric = jv_get(labels, "metric"),
-		.count = unquoted(jv_get(notes, "count")), .value = unquoted(jv_get(notes, "value")),
-		.threshold = unquoted(jv_get(notes, "threshold")), .severity = jv_get(labels, "severity"),
-		.status = jv_get(v, "status"), .labels = labels, .starts_at = jv_get(v, "startsAt"),
-		.ends_at = jv_get(v, "endsAt"), .whole = v, .repeats = true,
+		.action = first(jv_get(labels, "action"), jv_get(notes, "action")),
+		.metric = jv_get(labels, "metric"),
+		.count = unquoted(jv_get(notes, "count")),
+		.value = unquoted(jv_get(notes, "value")),
+		.threshold = unquoted(jv_get(notes, "threshold")),
+		.severity = jv_get(labels, "severity"),
+		.status = jv_get(v, "status"),
+		.labels = labels,
+		.starts_at = jv_get(v, "startsAt"),
+		.ends_at = jv_get(v, "endsAt"),
+		.whole = v,
+		.repeats = true,
 	};
 
 	if (text_of(jv_get(labels, "alertname"), rule, sizeof rule))
@@ -278,7 +304,8 @@ static int alertmanager_alert(struct jv v, const struct alert_options *o, struct
 }
 
 /* One that makes no sense does not take the others with it: the first such is reported at the end. */
-static int each_of_list(struct jv list, int (*read)(struct jv, const struct alert_options *, struct alert *, struct err *),
+static int each_of_list(struct jv list,
+                        int (*read)(struct jv, const struct alert_options *, struct alert *, struct err *),
                         const struct alert_options *o, struct alert *a, alert_fn fn, void *ctx, struct err *err)
 {
 	struct jv_cursor c = jv_each(list);

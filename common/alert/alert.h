@@ -20,7 +20,7 @@ struct alert_options {
 };
 
 struct alert {
-	struct buf body;    /* the normalised alert, one JSON object */
+	struct buf body;     /* the normalised alert, one JSON object */
 	struct buf identity; /* what makes it the same alert: source, key, starts_at; empty: every delivery is its own */
 	char id[128], service[64], source[32], status[16];
 	bool repeats; /* the source sends the same identity again while the condition persists */

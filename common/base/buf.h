@@ -20,7 +20,10 @@ struct buf {
 	bool full;   /* it did not fit */
 };
 
-#define BUF_INIT(maximum) {.max = (maximum)}
+#define BUF_INIT(maximum) \
+	{                     \
+		.max = (maximum)  \
+	}
 
 void buf_release(struct buf *b);
 void buf_reset(struct buf *b); /* empty, not failed, keeps its memory */

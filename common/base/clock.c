@@ -143,8 +143,8 @@ bool clock_parse(const char *s, int64_t *ms)
 	}
 	if (*s)
 		return false;
-	*ms = days_from_civil(y, mo, d) * DAY_MS + h * INT64_C(3600000) + mi * INT64_C(60000) + sec * INT64_C(1000) +
-	      frac - offset;
+	*ms = days_from_civil(y, mo, d) * DAY_MS + h * INT64_C(3600000) + mi * INT64_C(60000) + sec * INT64_C(1000) + frac -
+	      offset;
 	return true;
 }
 

@@ -23,8 +23,14 @@ struct key {
 	size_t offset; /* into struct conf, conf_host or conf_lb */
 };
 
-#define HOST(k) {"host", #k, TEXT, offsetof(struct conf_host, k)}
-#define LB(k) {"lb", #k, TEXT, offsetof(struct conf_lb, k)}
+#define HOST(k)                                         \
+	{                                                   \
+		"host", #k, TEXT, offsetof(struct conf_host, k) \
+	}
+#define LB(k)                                       \
+	{                                               \
+		"lb", #k, TEXT, offsetof(struct conf_lb, k) \
+	}
 
 static const struct key keys[] = {
 	{"store", "store", TEXT, offsetof(struct conf, store)},
@@ -33,8 +39,19 @@ static const struct key keys[] = {
 	{"limits", "per_host", COUNT, offsetof(struct conf, per_host)},
 	{"limits", "privileged", PRIVILEGED, offsetof(struct conf, privileged)},
 	{"limits", "labels", LABELS, offsetof(struct conf, labels)},
-	HOST(url), HOST(cert_path), HOST(context), HOST(engine), HOST(zone), HOST(cloud), HOST(address), HOST(weight),
-	LB(driver), LB(socket), LB(config), LB(admin), LB(master),
+	HOST(url),
+	HOST(cert_path),
+	HOST(context),
+	HOST(engine),
+	HOST(zone),
+	HOST(cloud),
+	HOST(address),
+	HOST(weight),
+	LB(driver),
+	LB(socket),
+	LB(config),
+	LB(admin),
+	LB(master),
 };
 #define NKEYS (sizeof keys / sizeof *keys)
 
@@ -101,12 +118,12 @@ static int set_value(const struct key *key, void *base, const char *value, struc
 	char *end;
 
 	switch (key->kind) {
-	case TEXT:
-		return keep(slot, value, err);
+	case TEXT: return keep(slot, value, err);
 	case COUNT: {
 		const long v = strtol(value, &end, 10);
 		if (end == value || *end || v < 0 || v > REPLICAS_MAX)
-			return err_set(err, ERR_CONFIG, "%s wants a number from 0 to %d, not \"%s\"", key->name, REPLICAS_MAX, value);
+			return err_set(err, ERR_CONFIG, "%s wants a number from 0 to %d, not \"%s\"", key->name, REPLICAS_MAX,
+			               value);
 		*(long *)slot = v;
 		return 0;
 	}

@@ -24,7 +24,7 @@ struct conf_lb {
 enum conf_labels { CONF_LABELS_TRUST, CONF_LABELS_NARROW, CONF_LABELS_IGNORE };
 
 struct conf {
-	char *file;          /* the file that was read, or NULL: defaults */
+	char *file;           /* the file that was read, or NULL: defaults */
 	char *store, *alerts; /* URLs; never NULL after conf_load */
 	struct conf_host *hosts;
 	size_t nhosts; /* at least 1 */

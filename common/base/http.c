@@ -21,9 +21,9 @@ struct http {
 	char *base, *name, *hint, *header;
 	bool tls, unix_socket;
 	long call_ms;
-	char value[HEADER_MAX];      /* of the header to keep */
+	char value[HEADER_MAX];       /* of the header to keep */
 	char reason[CURL_ERROR_SIZE]; /* curl's words for the last failure */
-	struct buf *reply;           /* of the call in hand */
+	struct buf *reply;            /* of the call in hand */
 };
 
 /* libcurl wants its global part once per process, before threads use it. */
@@ -60,20 +60,20 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 static bool set_up(struct http *h, const struct http_target *t)
 {
 	CURL *c = h->curl;
-	bool good = curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->reason) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, t->connect_ms ? t->connect_ms : HTTP_CONNECT_MS) ==
-	                    CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_WRITEDATA, h) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
-	            curl_easy_setopt(c, CURLOPT_HEADERDATA, h) == CURLE_OK;
+	bool good =
+		curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->reason) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, t->connect_ms ? t->connect_ms : HTTP_CONNECT_MS) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_WRITEDATA, h) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_HEADERDATA, h) == CURLE_OK;
 #if LIBCURL_VERSION_NUM >= 0x075500
 	good = good && curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
 #else
@@ -154,7 +154,8 @@ static int unreachable(const struct http *h, CURLcode code, const char *method, 
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
 	    (code == CURLE_OPERATION_TIMEDOUT && !sent))
 		return err_set(err, ERR_UNAVAILABLE, "%s: cannot connect to %s: %s%s%s%s", h->name, h->where,
-		               code == CURLE_COULDNT_CONNECT && number ? strerror((int)number) : h->reason, open, h->hint, close);
+		               code == CURLE_COULDNT_CONNECT && number ? strerror((int)number) : h->reason, open, h->hint,
+		               close);
 	return err_set(err, ERR_UNAVAILABLE, "%s: no complete answer to %s %s: %s", h->name, method, path, h->reason);
 }
 
@@ -187,11 +188,10 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 	if (!*h->reason)
 		(void)snprintf(h->reason, sizeof h->reason, "%s", curl_easy_strerror(code));
 	if (is_certificate_refused(h, code))
-		return err_set(err, ERR_DENIED, "%s: tls: certificate refused by %s: %s (look at cert.pem and key.pem)", h->name,
-		               h->where, h->reason);
+		return err_set(err, ERR_DENIED, "%s: tls: certificate refused by %s: %s (look at cert.pem and key.pem)",
+		               h->name, h->where, h->reason);
 	switch (code) {
-	case CURLE_OUT_OF_MEMORY:
-		return err_set(err, ERR_TEMPORARY, "%s: out of memory", h->name);
+	case CURLE_OUT_OF_MEMORY: return err_set(err, ERR_TEMPORARY, "%s: out of memory", h->name);
 	case CURLE_WRITE_ERROR:
 		if (buf_ok(h->reply, err) < 0)
 			return err_prefix(err, "%s: answer to %s %s", h->name, method, path);
@@ -199,8 +199,9 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 	case CURLE_SSL_ISSUER_ERROR:
-		return err_set(err, ERR_DENIED, "%s: the certificate of %s is refused: %s (is ca.pem the authority that signed it?)",
-		               h->name, h->where, h->reason);
+		return err_set(err, ERR_DENIED,
+		               "%s: the certificate of %s is refused: %s (is ca.pem the authority that signed it?)", h->name,
+		               h->where, h->reason);
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
 		return err_set(err, ERR_DENIED, "%s: our certificate files cannot be used: %s (look at cert_path)", h->name,
@@ -209,10 +210,9 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 		/* A peer that went away during the handshake is a network failure, all else is how one of us is set up. */
 		if (strstr(h->reason, "SYSCALL") || strstr(h->reason, "reset") || strstr(h->reason, "eof"))
 			break;
-		return err_set(err, ERR_DENIED, "%s: no TLS with %s: %s (does it speak TLS 1.2 or newer on this port?)", h->name,
-		               h->where, h->reason);
-	default:
-		break;
+		return err_set(err, ERR_DENIED, "%s: no TLS with %s: %s (does it speak TLS 1.2 or newer on this port?)",
+		               h->name, h->where, h->reason);
+	default: break;
 	}
 	return unreachable(h, code, method, path, err);
 }
@@ -221,13 +221,16 @@ static CURLcode perform(struct http *h, const char *method, const char *url, con
                         const char *content_type, long limit_ms)
 {
 	CURL *c = h->curl;
-	const bool sends = body || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+	const bool sends =
+		body || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
 	struct curl_slist *headers = NULL, *more;
 	char type[HEADER_MAX];
 	CURLcode code = CURLE_OUT_OF_MEMORY;
 
 	(void)snprintf(type, sizeof type, "Content-Type:%s%s", body ? " " : "",
-	               !body ? "" : content_type ? content_type : "application/json");
+	               !body          ? ""
+	               : content_type ? content_type
+	                              : "application/json");
 	headers = curl_slist_append(NULL, "Expect:"); /* curl's default wait for "100 Continue" costs up to a second */
 	more = headers ? curl_slist_append(headers, type) : NULL;
 	if (!more)

@@ -12,13 +12,13 @@
 struct http;
 
 struct http_target {
-	const char *unix_path; /* a socket, or NULL for TCP */
-	const char *base;      /* "http://localhost" or "https://10.0.0.5:2376": scheme, host and port, no path */
+	const char *unix_path;       /* a socket, or NULL for TCP */
+	const char *base;            /* "http://localhost" or "https://10.0.0.5:2376": scheme, host and port, no path */
 	const char *ca, *cert, *key; /* PEM files; with https the peer is always verified */
-	const char *name;      /* what messages call the peer: "host edge-1" */
-	const char *hint;      /* what to look at when it cannot be reached: "is the engine running?"; may be NULL */
-	const char *header;    /* a header of the answer to keep for http_header; may be NULL */
-	long connect_ms, call_ms; /* 0: HTTP_CONNECT_MS, HTTP_CALL_MS */
+	const char *name;            /* what messages call the peer: "host edge-1" */
+	const char *hint;            /* what to look at when it cannot be reached: "is the engine running?"; may be NULL */
+	const char *header;          /* a header of the answer to keep for http_header; may be NULL */
+	long connect_ms, call_ms;    /* 0: HTTP_CONNECT_MS, HTTP_CALL_MS */
 };
 
 /* Copies the target. NULL: CONFIG (a path that cannot be a socket's), TEMPORARY (memory). */

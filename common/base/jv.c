@@ -16,7 +16,10 @@ struct scan {
 
 /* Bytes that end a run of plain string characters: controls, quote, backslash, and everything above ASCII. */
 static const unsigned char string_stop[256] = {
-	[0x00 ... 0x1f] = 1, ['"'] = 1, ['\\'] = 1, [0x80 ... 0xff] = 1,
+	[0x00 ... 0x1f] = 1,
+	['"'] = 1,
+	['\\'] = 1,
+	[0x80 ... 0xff] = 1,
 };
 
 static bool wrong(struct scan *s, const char *why)
@@ -168,8 +171,16 @@ static bool scan_scalar(struct scan *s)
 	case 'f': return scan_word(s, "false");
 	case 'n': return scan_word(s, "null");
 	case '-':
-	case '0': case '1': case '2': case '3': case '4':
-	case '5': case '6': case '7': case '8': case '9': return scan_number(s);
+	case '0':
+	case '1':
+	case '2':
+	case '3':
+	case '4':
+	case '5':
+	case '6':
+	case '7':
+	case '8':
+	case '9': return scan_number(s);
 	default: return wrong(s, "no value where one should be");
 	}
 }

@@ -30,7 +30,7 @@ struct jv_member {
  * the white space. When the value is an object and members is not NULL, its members are stored there, at most
  * max; more are ERR_LIMIT, a name given twice (escapes decoded) is ERR_INPUT. ERR_INPUT names the byte offset. */
 int jv_scan(const char *p, size_t n, struct jv *value, struct jv_member *members, size_t max, size_t *count,
-              struct err *err);
+            struct err *err);
 
 /* Reading of validated values. Each is a no with an absent or other-typed value. */
 bool jv_is_object(struct jv v);
@@ -41,12 +41,15 @@ bool jv_is_true(struct jv v);
 bool jv_is_null(struct jv v); /* also absent */
 static inline bool jv_here(struct jv v) { return v.p != NULL; }
 
-struct jv jv_get(struct jv object, const char *name); /* absent: p is NULL */
+struct jv jv_get(struct jv object, const char *name);    /* absent: p is NULL */
 struct jv jv_path(struct jv object, const char *dotted); /* "observed.template.labels" */
 
 /* Iteration over an array or object: `struct jv_cursor c = jv_each(v); while (jv_next(&c, &m)) ...`. For
  * an array m.name is absent. */
-struct jv_cursor { const char *at, *end; bool object; };
+struct jv_cursor {
+	const char *at, *end;
+	bool object;
+};
 struct jv_cursor jv_each(struct jv container);
 bool jv_next(struct jv_cursor *c, struct jv_member *m);
 size_t jv_count(struct jv container);

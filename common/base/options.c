@@ -14,12 +14,8 @@ static int take(const struct option_row *row, const char *arg, struct err *err)
 	char *end;
 
 	switch (row->kind) {
-	case OPTION_FLAG:
-		*(bool *)row->dest = true;
-		return 0;
-	case OPTION_TEXT:
-		*(const char **)row->dest = arg;
-		return 0;
+	case OPTION_FLAG: *(bool *)row->dest = true; return 0;
+	case OPTION_TEXT: *(const char **)row->dest = arg; return 0;
 	case OPTION_COUNT: {
 		const long long v = strtoll(arg, &end, 10);
 		if (!isdigit((unsigned char)*arg) || *end || v > INT32_MAX)

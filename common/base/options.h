@@ -20,7 +20,7 @@ struct option_row {
 	char letter;      /* 0: no short form */
 	const char *name; /* long form without dashes; NULL ends the table */
 	enum option_kind kind;
-	const char *arg;  /* what help calls the argument; NULL for flags */
+	const char *arg; /* what help calls the argument; NULL for flags */
 	void *dest;
 	const char *help; /* one line, no full stop */
 };

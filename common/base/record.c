@@ -245,8 +245,8 @@ static int check_version(const struct record *r, struct err *err)
 	int64_t version = RECORD_VERSION;
 
 	if (jv_here(v) && (!jv_int(v, &version) || version < 1 || version > RECORD_VERSION))
-		return err_set(err, ERR_RECORD_VERSION, "record version %.*s, this program knows %d", (int)(v.n < 20 ? v.n : 20),
-		               v.p, RECORD_VERSION);
+		return err_set(err, ERR_RECORD_VERSION, "record version %.*s, this program knows %d",
+		               (int)(v.n < 20 ? v.n : 20), v.p, RECORD_VERSION);
 	return 0;
 }
 
@@ -278,7 +278,8 @@ static int one_line(struct record_loop *l, const char *p, size_t n, unsigned lon
 	if (strspn(p, " \t\r") >= n)
 		return 0; /* a blank line is no record and no mistake */
 	if (jv_scan(p, n, &r.whole, r.members, MEMBERS_MAX, &r.nmembers, &why) < 0 ||
-	    (!jv_is_object(r.whole) && !(l->any && jv_is_array(r.whole)) && err_set(&why, ERR_INPUT, "not a JSON record: not an object"))) {
+	    (!jv_is_object(r.whole) && !(l->any && jv_is_array(r.whole)) &&
+	     err_set(&why, ERR_INPUT, "not a JSON record: not an object"))) {
 		bad_line(l, line, &why);
 		return 0;
 	}

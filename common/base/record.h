@@ -22,8 +22,8 @@ struct record_edit {
 };
 
 struct record {
-	unsigned long line;  /* of the input; 0 when the command made the record */
-	struct jv whole;     /* the object */
+	unsigned long line; /* of the input; 0 when the command made the record */
+	struct jv whole;    /* the object */
 	struct jv_member *members;
 	size_t nmembers;
 	struct record_edit edits[EDITS_MAX];
@@ -56,9 +56,9 @@ struct record_loop {
 	int in, out;       /* descriptors */
 	record_fn each;
 	void *ctx;
-	bool errors_too; /* also call `each` for records that carry an error; else they pass */
-	bool any;        /* a line may also be an array (foreign input) */
-	bool flush_each; /* acting stages: no action after a record that could not be written */
+	bool errors_too;        /* also call `each` for records that carry an error; else they pass */
+	bool any;               /* a line may also be an array (foreign input) */
+	bool flush_each;        /* acting stages: no action after a record that could not be written */
 	int64_t (*clock)(void); /* for error.at; NULL: the record's own `now` */
 	void (*report)(void *ctx, unsigned long line, const struct err *err);
 	void *report_ctx;

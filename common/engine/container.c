@@ -71,8 +71,7 @@ static void write_addresses(struct buf *out, const json_t *inspect)
 
 	buf_json_key(out, "addresses");
 	buf_putc(out, '{');
-	json_object_foreach(networks, network, endpoint)
-	{
+	json_object_foreach(networks, network, endpoint) {
 		const char *ip = doc_address(endpoint);
 		if (ip && doc_true(inspect, "State.Running") && !doc_listed_twice(networks, network))
 			buf_json_member_str(out, network, ip);

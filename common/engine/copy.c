@@ -11,7 +11,7 @@
 #include "base/banned.h"
 
 #define NOTE_MAX 400
-#define INDEX_TEXT 24 /* any int64_t */
+#define INDEX_TEXT 24     /* any int64_t */
 #define NETWORK_ID_MIN 12 /* hex digits that people give a network by */
 
 /* One copy in the making. */
@@ -29,8 +29,8 @@ struct work {
 typedef int mend(struct work *w, json_t *in, const char *field);
 
 static mend drop, drop_zero, ask_true, ask_host, ask_any, ask_caps, ask_socket, mode_name, drop_own_hostname, pin_image,
-        say_no_entrypoint, own_labels, op_label, fixed_ports, bound_ports, drop_mac, drop_made_mac, fresh_binds, old_binds,
-        fresh_mounts, old_mounts, drop_foreign_paths;
+	say_no_entrypoint, own_labels, op_label, fixed_ports, bound_ports, drop_mac, drop_made_mac, fresh_binds, old_binds,
+	fresh_mounts, old_mounts, drop_foreign_paths;
 
 /* What is not listed is kept as it is. Rows of one field are applied in turn; later rows see what earlier ones did. */
 static const struct rule {
@@ -53,13 +53,13 @@ static const struct rule {
 	{"Config", "Hostname", drop_own_hostname, drop_own_hostname},   /* a generated one would be everybody's */
 	{"Config", "Image", pin_image, pin_image},                      /* the name may mean another image by now */
 	{"Config", "Entrypoint", say_no_entrypoint, say_no_entrypoint}, /* none, although the image has one -> [""] */
-	{"Config", "Labels", own_labels, op_label},                     /* compose's go, a scheduler's conflict, ours come */
+	{"Config", "Labels", own_labels, op_label}, /* compose's go, a scheduler's conflict, ours come */
 	{"Config", "MacAddress", drop_mac, drop_made_mac},
 
 	/* What only one container can have. */
 	{"HostConfig", "PortBindings", fixed_ports, NULL}, /* conflict, recompute or drop, by autoscale.ports */
 	{"Config", "ExposedPorts", bound_ports, bound_ports},
-	{"HostConfig", "Binds", fresh_binds, old_binds},   /* anonymous volumes: new for a copy, the old ones if recreated */
+	{"HostConfig", "Binds", fresh_binds, old_binds}, /* anonymous volumes: new for a copy, the old ones if recreated */
 	{"HostConfig", "Mounts", fresh_mounts, old_mounts},
 
 	/* What the engine fills in by itself, and may not be sent back. */
@@ -77,9 +77,7 @@ static const struct {
 	const char *field;
 	bool copy, recreate;
 } endpoint_rules[] = {
-	{"Links", true, true},
-	{"DriverOpts", true, true},
-	{"IPAMConfig", false, true}, /* a fixed address */
+	{"Links", true, true}, {"DriverOpts", true, true}, {"IPAMConfig", false, true}, /* a fixed address */
 };
 
 /* ---- small words ---- */
@@ -171,8 +169,9 @@ static int ask_host(struct work *w, json_t *in, const char *field)
  * engine's default list, https://docs.docker.com/engine/security/#linux-kernel-capabilities */
 static bool is_default_cap(const char *cap)
 {
-	static const char *const caps[] = {"AUDIT_WRITE", "CHOWN",   "DAC_OVERRIDE", "FOWNER", "FSETID",     "KILL",   "MKNOD",
-	                                   "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"};
+	static const char *const caps[] = {"AUDIT_WRITE", "CHOWN",   "DAC_OVERRIDE",     "FOWNER",    "FSETID",
+	                                   "KILL",        "MKNOD",   "NET_BIND_SERVICE", "NET_RAW",   "SETFCAP",
+	                                   "SETGID",      "SETPCAP", "SETUID",           "SYS_CHROOT"};
 
 	cap += has_prefix(cap, "CAP_") ? strlen("CAP_") : 0;
 	for (size_t i = 0; i < sizeof caps / sizeof *caps; i++)
@@ -293,7 +292,8 @@ static int pin_image(struct work *w, json_t *in, const char *field)
 	if (!id || (name && is(w->o->image_id, id)))
 		return 0;
 	if (!is(name, id))
-		note(w, "image %s means another image now, or none: the copy is made from the source's, %s", name ? name : "", id);
+		note(w, "image %s means another image now, or none: the copy is made from the source's, %s", name ? name : "",
+		     id);
 	put(w, in, field, json_string(id));
 	return 0;
 }
@@ -407,10 +407,11 @@ static int fixed_port(struct work *w, const char *key, json_t *binding, bool *go
 	} else if (*gone) {
 		note(w, "host port %s of %s is not copied: the copy does not publish it", port, key);
 	} else if (!is(policy, "same")) {
-		(void)snprintf(text, sizeof text,
-		               "its host port %.20s can be had once (the label autoscale.ports says what copies get: auto another port, "
-		               "none, or same on another host)",
-		               port);
+		(void)snprintf(
+			text, sizeof text,
+			"its host port %.20s can be had once (the label autoscale.ports says what copies get: auto another port, "
+			"none, or same on another host)",
+			port);
 		return refuse(w, text);
 	}
 	return 0;
@@ -515,7 +516,8 @@ static bool parse_bind(const char *text, struct bind *b)
 
 	if (!colon)
 		return false;
-	*b = (struct bind){.source = text, .source_n = (size_t)(colon - text), .destination = colon + 1, .path = *text == '/'};
+	*b = (struct bind){
+		.source = text, .source_n = (size_t)(colon - text), .destination = colon + 1, .path = *text == '/'};
 	b->destination_n = strcspn(b->destination, ":");
 	const char *options = b->destination + b->destination_n;
 	b->writable = true;
@@ -616,8 +618,7 @@ static int old_binds(struct work *w, json_t *in, const char *field)
 	json_t *volumes = doc_get(w->config, "Volumes"), *nothing;
 	const char *path;
 
-	json_object_foreach(volumes, path, nothing)
-	{
+	json_object_foreach(volumes, path, nothing) {
 		const json_t *m = volume_at(w, path);
 		if (!m || is_bound(w, path))
 			continue;
@@ -637,7 +638,8 @@ static int old_mounts(struct work *w, json_t *in, const char *field)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		json_t *mount = json_array_get(list, i);
 		const char *path = doc_str(mount, "Target"), *source = doc_str(mount, "Source");
-		const json_t *m = path && is(doc_str(mount, "Type"), "volume") && (!source || !*source) ? volume_at(w, path) : NULL;
+		const json_t *m =
+			path && is(doc_str(mount, "Type"), "volume") && (!source || !*source) ? volume_at(w, path) : NULL;
 		if (!m)
 			continue;
 		put(w, mount, "Source", json_string(doc_str(m, "Name")));
@@ -697,8 +699,7 @@ static void make_networks(struct work *w)
 
 	if (is_special_mode(w->mode))
 		return;
-	json_object_foreach(networks, name, endpoint)
-	{
+	json_object_foreach(networks, name, endpoint) {
 		if (doc_listed_twice(networks, name))
 			continue;
 		json_t *made = make_endpoint(w, name, endpoint);
@@ -738,7 +739,8 @@ static int check_portable(struct work *w)
 	}
 	if (!bound)
 		return 0;
-	(void)snprintf(text, sizeof text, "%.100s is on its host only (the policy's placement = same-host keeps copies there)", bound);
+	(void)snprintf(text, sizeof text,
+	               "%.100s is on its host only (the policy's placement = same-host keeps copies there)", bound);
 	return refuse(w, text);
 }
 
@@ -770,7 +772,8 @@ int copy_make(const json_t *inspect, const struct copy_options *options, struct 
 	out->connect = json_array();
 	out->notes = json_array();
 	w.host = json_deep_copy(host);
-	const bool good = w.config && out->connect && out->notes && json_object_set_new(w.config, "HostConfig", w.host) == 0;
+	const bool good =
+		w.config && out->connect && out->notes && json_object_set_new(w.config, "HostConfig", w.host) == 0;
 	if (good && apply(&w) == 0)
 		return 0;
 	if (!good)

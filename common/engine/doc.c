@@ -90,8 +90,7 @@ bool doc_listed_twice(const json_t *networks, const char *name)
 
 	if (!id || !*id || strncmp(id, name, strlen(name)) != 0)
 		return false;
-	json_object_foreach((json_t *)networks, other, endpoint)
-	{
+	json_object_foreach((json_t *)networks, other, endpoint) {
 		const char *its = doc_str(endpoint, "NetworkID");
 		if (its && strcmp(its, id) == 0 && strcmp(other, name) != 0)
 			return true;
@@ -99,10 +98,7 @@ bool doc_listed_twice(const json_t *networks, const char *name)
 	return false;
 }
 
-bool doc_is_hex(const char *s, size_t digits)
-{
-	return strspn(s, "0123456789abcdef") == digits && s[digits] == '\0';
-}
+bool doc_is_hex(const char *s, size_t digits) { return strspn(s, "0123456789abcdef") == digits && s[digits] == '\0'; }
 
 int doc_port(const char *s, const char **end)
 {
@@ -133,8 +129,7 @@ static void write_members(struct buf *out, const json_t *object)
 	json_t *value;
 
 	buf_putc(out, '{');
-	json_object_foreach((json_t *)object, name, value)
-	{
+	json_object_foreach((json_t *)object, name, value) {
 		buf_json_key(out, name);
 		doc_write(out, value);
 	}
@@ -194,8 +189,7 @@ void doc_write_ports(struct buf *out, const json_t *inspect)
 
 	buf_json_key(out, "ports");
 	buf_putc(out, '[');
-	json_object_foreach(live, key, value)
-	{
+	json_object_foreach(live, key, value) {
 		for (size_t i = 0; i < json_array_size(value); i++)
 			write_port(out, key, json_array_get(value, i));
 		if (!json_array_size(value))

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DOC_ID 64      /* hex digits of a container's or network's whole id */
+#define DOC_ID 64       /* hex digits of a container's or network's whole id */
 #define DOC_SHORT_ID 12 /* digits that people and default host names use */
 
 /* A member by its path, as in "State.Health.Status". Names with a dot inside, such as labels, have no path. */

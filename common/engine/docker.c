@@ -14,7 +14,9 @@
 
 #define API_OLDEST 24 /* 1.24: Docker 1.12 */
 #define API_NEWEST 47 /* 1.47: Docker 27; newer engines speak it too */
-#define MAKE_MS 30000 /* create copies image files into volumes, start runs network drivers, remove waits for a kill */
+#define MAKE_MS                                                                                          \
+	30000 /* create copies image files into volumes, start runs network drivers, remove waits for a kill \
+	       */
 #define STOP_SPARE_MS 30000 /* engines 23 and 24 kill at once when the client of a stop leaves, moby#45731 */
 #define PATH_SIZE 4096
 #define NAME_SIZE 772 /* a name of 256 bytes, each as %XX */
@@ -50,7 +52,9 @@ static int tcp_base(const struct conf_host *host, char *base, size_t size, struc
 	if (colon == at || (colon && (!doc_port(colon + 1, &end) || end != at + n)))
 		return no_url(host, "use tcp://HOST:PORT with a port from 1 to 65535", err);
 	const int len = snprintf(base, size, "http%s://%.*s%s", host->cert_path ? "s" : "", (int)n, at,
-	                         colon ? "" : host->cert_path ? ":2376" : ":2375");
+	                         colon             ? ""
+	                         : host->cert_path ? ":2376"
+	                                           : ":2375");
 	return len < 0 || (size_t)len >= size ? no_url(host, "is too long", err) : 0;
 }
 
@@ -69,8 +73,10 @@ static int find_target(const struct conf_host *host, struct http_target *t, char
 		return *t->unix_path == '/' ? 0 : no_url(host, "use unix:///PATH", err);
 	}
 	if (strncmp(url, "ssh://", 6) == 0)
-		return no_url(host, "ssh is not supported yet: forward the socket (ssh -L /run/h.sock:/run/docker.sock HOST) "
-		                    "and use unix:///run/h.sock", err);
+		return no_url(host,
+		              "ssh is not supported yet: forward the socket (ssh -L /run/h.sock:/run/docker.sock HOST) "
+		              "and use unix:///run/h.sock",
+		              err);
 	if (strncmp(url, "http", 4) == 0)
 		return no_url(host, "use tcp://HOST:PORT; cert_path turns TLS on", err);
 	if (strncmp(url, "tcp://", 6) != 0)
@@ -140,8 +146,8 @@ static int encode(const char *s, const char *keep, char *out, size_t size)
 
 	for (; *s; s++) {
 		const unsigned char c = (unsigned char)*s;
-		const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr("-._~", c) ||
-		                   strchr(keep, c);
+		const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		                   strchr("-._~", c) || strchr(keep, c);
 		if (n + 4 > size)
 			return -1;
 		if (plain)
@@ -208,11 +214,12 @@ static int docker_ping(struct engine *e, struct err *err)
 		return refused(e, status, err);
 	const char *version = http_header(e->http);
 	if (sscanf(version, "%4d.%4d%c", &major, &minor, &more) != 2 || major < 1)
-		return err_set(err, ERR_REMOTE, "host %s: no Docker engine answers there (no Api-Version in its answer): is the url right?",
+		return err_set(err, ERR_REMOTE,
+		               "host %s: no Docker engine answers there (no Api-Version in its answer): is the url right?",
 		               e->name);
 	if (major == 1 && minor < API_OLDEST)
-		return err_set(err, ERR_REMOTE, "host %s: the engine speaks API %s, 1.%d or newer is needed: update the engine", e->name,
-		               version, API_OLDEST);
+		return err_set(err, ERR_REMOTE, "host %s: the engine speaks API %s, 1.%d or newer is needed: update the engine",
+		               e->name, version, API_OLDEST);
 	e->api = major > 1 || minor > API_NEWEST ? API_NEWEST : minor;
 	return 0;
 }
@@ -387,7 +394,8 @@ static int docker_stop(struct engine *e, const char *id, int64_t grace_ms, bool 
 		*already = err->code == ERR_NOT_FOUND;
 		return *already ? 0 : -1;
 	}
-	const long status = call(e, err, "POST", NULL, grace * 1000 + STOP_SPARE_MS, "/containers/%s/stop?t=%ld", whole, grace);
+	const long status =
+		call(e, err, "POST", NULL, grace * 1000 + STOP_SPARE_MS, "/containers/%s/stop?t=%ld", whole, grace);
 	if (status < 0)
 		return -1;
 	*already = status != 204;
@@ -434,7 +442,8 @@ static int docker_network(struct engine *e, const char *verb, const char *networ
 	return refused(e, status, err);
 }
 
-static int docker_connect(struct engine *e, const char *network, const char *id, const json_t *endpoint, struct err *err)
+static int docker_connect(struct engine *e, const char *network, const char *id, const json_t *endpoint,
+                          struct err *err)
 {
 	json_t *body = json_pack("{s:s, s:O?}", "Container", id, "EndpointConfig", endpoint);
 	const int bad = docker_network(e, "connect", network, body, "already exists in network", err);
@@ -475,7 +484,8 @@ static int docker_image_id(struct engine *e, const char *ref, char id[80], struc
 	const char *given = doc_str(doc, "Id");
 	const int n = snprintf(id, 80, "%s", given ? given : "");
 	json_decref(doc);
-	return n > 0 && n < 80 ? 0 : err_set(err, ERR_REMOTE, "host %s: image %s: no usable id in the answer", e->name, ref);
+	return n > 0 && n < 80 ? 0
+	                       : err_set(err, ERR_REMOTE, "host %s: image %s: no usable id in the answer", e->name, ref);
 }
 
 static int docker_image_config(struct engine *e, const char *ref, json_t **config, struct err *err)

@@ -59,9 +59,9 @@ bool container_service(const json_t *inspect, char *out, size_t size);
 
 /* Writes one entry of observed.containers from the engine's inspect document: {id, name, host, state, health,
  * created, started, index, copy, copy_of, op, ready, addresses:{network:ip}, ports:[{port,protocol,published,ip}],
- * image, labels:{}, variables:{}}. `variables` holds only AUTOSCALE_* (without AUTOSCALE_STORE, _ALERTS and _CONF, which
- * configure the toolkit and may hold a password), VIRTUAL_HOST and VIRTUAL_PORT of its environment. `ready` is false
- * unless `is_ready`. Not running: no addresses. */
+ * image, labels:{}, variables:{}}. `variables` holds only AUTOSCALE_* (without AUTOSCALE_STORE, _ALERTS and _CONF,
+ * which configure the toolkit and may hold a password), VIRTUAL_HOST and VIRTUAL_PORT of its environment. `ready` is
+ * false unless `is_ready`. Not running: no addresses. */
 void container_json(struct buf *out, const json_t *inspect, const char *host, bool is_ready);
 
 /* Writes observed.template: {id, host, name, image, image_id, cpu, memory, volumes:[{type,source,destination,mode,rw}],
@@ -93,22 +93,22 @@ void ready_check(struct ready_target *targets, size_t n, int64_t wait_ms);
 /* copy.c: the copy rule. */
 
 struct copy_request {
-	json_t *create;  /* the create request with one endpoint in NetworkingConfig; new */
+	json_t *create; /* the create request with one endpoint in NetworkingConfig; new */
 	/* Array of {"network":NAME,"endpoint":{...}} to connect before the start; "endpoint":null means to disconnect
 	 * (the engine puts a container into its NetworkMode's network although the source has left it). New. */
 	json_t *connect;
-	json_t *notes;   /* array of strings: what was dropped or shared and why; new */
+	json_t *notes; /* array of strings: what was dropped or shared and why; new */
 };
 
 struct copy_options {
-	const char *name;    /* of the copy */
-	const char *copy_of; /* id of the original, for autoscale.copy-of; with recreate it is not used */
-	const char *op_id;   /* for autoscale.op; NULL: none */
-	int64_t index;       /* for autoscale.index; with recreate it is not used */
-	const char *image_id; /* id that Config.Image resolves to now; NULL: it resolves to nothing */
+	const char *name;          /* of the copy */
+	const char *copy_of;       /* id of the original, for autoscale.copy-of; with recreate it is not used */
+	const char *op_id;         /* for autoscale.op; NULL: none */
+	int64_t index;             /* for autoscale.index; with recreate it is not used */
+	const char *image_id;      /* id that Config.Image resolves to now; NULL: it resolves to nothing */
 	bool image_has_entrypoint; /* of the source's image; with recreate it need not be known */
 	bool other_host; /* the copy is made on another host than the source's: what lives on one host only is refused */
-	bool recreate; /* the source is gone: keep name, labels, address, port */
+	bool recreate;   /* the source is gone: keep name, labels, address, port */
 	bool privileged_allowed;
 };
 

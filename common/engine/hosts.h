@@ -10,7 +10,7 @@ struct engine_hosts {
 		const struct conf_host *host;
 		const struct engine_driver *driver;
 		struct engine *engine;
-	} *v; /* conf->nhosts entries */
+	} * v; /* conf->nhosts entries */
 };
 
 int engine_hosts_init(struct engine_hosts *h, const struct conf *conf, struct err *err);

@@ -24,12 +24,12 @@ enum kind { BY_TCP, BY_HTTP };
 struct probe {
 	struct ready_target *t;
 	enum kind kind;
-	int port;          /* the container's */
-	const char *path;  /* BY_HTTP: the rest of the rule */
+	int port;         /* the container's */
+	const char *path; /* BY_HTTP: the rest of the rule */
 	char ip[INET6_ADDRSTRLEN];
-	char where[64];    /* "10.0.0.2:80", "[fd00::2]:80" */
-	int fd;            /* -1: answered */
-	bool asked;        /* BY_HTTP: connected and the request sent */
+	char where[64]; /* "10.0.0.2:80", "[fd00::2]:80" */
+	int fd;         /* -1: answered */
+	bool asked;     /* BY_HTTP: connected and the request sent */
 	char status[STATUS_LINE + 1];
 	size_t got;
 };
@@ -106,8 +106,7 @@ static int usual_port(const json_t *inspect)
 
 	if (lowest)
 		return lowest;
-	json_object_foreach(exposed, key, nothing)
-	{
+	json_object_foreach(exposed, key, nothing) {
 		const int port = doc_port(key, &end);
 		if (port && (strcmp(end, "/tcp") == 0 || !*end) && (!lowest || port < lowest))
 			lowest = port;
@@ -263,7 +262,8 @@ static void ask(struct probe *p)
 		hang_up(p);
 		return;
 	}
-	const int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", p->path, p->where);
+	const int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", p->path,
+	                       p->where);
 	/* A new connection's buffer takes a request of this size whole. */
 	p->asked = n > 0 && (size_t)n < sizeof request && send(p->fd, request, (size_t)n, MSG_NOSIGNAL) == n;
 	if (!p->asked) {

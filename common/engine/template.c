@@ -83,8 +83,7 @@ static void write_networks(struct buf *out, const json_t *inspect)
 
 	buf_json_key(out, "networks");
 	buf_putc(out, '[');
-	json_object_foreach(networks, name, endpoint)
-	{
+	json_object_foreach(networks, name, endpoint) {
 		if (doc_listed_twice(networks, name))
 			continue;
 		buf_json_comma(out);

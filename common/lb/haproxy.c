@@ -21,7 +21,8 @@
 
 #define CHECKS "check inter 200ms rise 1 fall 3"
 /* No pool of kept server connections (`pool-max-conn`): an application that closes an idle connection just when it is
- * used again fails the request, seen for 305 of 3,200 POSTs; without one a connection is opened for each, none failed. */
+ * used again fails the request, seen for 305 of 3,200 POSTs; without one a connection is opened for each, none failed.
+ */
 
 /* Bits and values of srv_admin_state, srv_op_state, srv_check_result and srv_check_state: Management Guide 9.3,
  * `show servers state`. The admin bit 0x04 only says that the configuration had `disabled`. */
@@ -204,8 +205,8 @@ static int add(const struct lb *lb, const char *backend, const struct lb_server 
 	lb_place(want, place);
 	for (unsigned id = server_id(want->name); rc == 0; id++) {
 		rc = haproxy_ask(lb->conf, &answer, err,
-		                 "set severity-output number;add server %s/%s %s " CHECKS " weight %u id %u",
-		                 backend, want->name, place, want->weight, id);
+		                 "set severity-output number;add server %s/%s %s " CHECKS " weight %u id %u", backend,
+		                 want->name, place, want->weight, id);
 		if (rc < 0 || haproxy_says(&answer, "New server registered."))
 			break;
 		if (haproxy_says(&answer, "Already exists a server with the same name"))
@@ -240,8 +241,7 @@ static int take_out(const struct lb *lb, const char *backend, const char *name, 
 		} else if (clock_monotonic_ms() < deadline) {
 			wait_step(&step, STEP_MAX_MS);
 		} else if (last) {
-			rc = err_set(err, ERR_TEMPORARY,
-			             "lb %s: backend %s: server %s is in maintenance, but keeps connections",
+			rc = err_set(err, ERR_TEMPORARY, "lb %s: backend %s: server %s is in maintenance, but keeps connections",
 			             lb->conf->name, backend, name);
 		} else {
 			last = true;
@@ -279,9 +279,8 @@ static int gate(const struct lb *lb, const char *backend, const char *name, int6
 		if (rc < 0)
 			return -1;
 		if (rc == 0)
-			return err_set(err, ERR_CONFLICT,
-			               "lb %s: backend %s: somebody else removed server %s meanwhile", lb->conf->name,
-			               backend, name);
+			return err_set(err, ERR_CONFLICT, "lb %s: backend %s: somebody else removed server %s meanwhile",
+			               lb->conf->name, backend, name);
 		if (e.passed || !e.checked)
 			return 0;
 		if (clock_monotonic_ms() >= deadline)
@@ -301,8 +300,8 @@ static int let_in(const struct lb *lb, const char *backend, const char *name, st
 	if (rc < 0)
 		return -1;
 	if (rc == 0 || e.server.state != LB_UP)
-		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: server %s was made ready, but is %s",
-		               lb->conf->name, backend, name, rc ? lb_state_name(e.server.state) : "gone");
+		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: server %s was made ready, but is %s", lb->conf->name,
+		               backend, name, rc ? lb_state_name(e.server.state) : "gone");
 	return 0;
 }
 
@@ -317,8 +316,7 @@ static void last_check(const struct lb *lb, const char *backend, const char *nam
 		while (haproxy_row(&t)) {
 			const char *status = haproxy_cell(&t, "check_status"), *code = haproxy_cell(&t, "check_code");
 			if (*status && strcmp(haproxy_cell(&t, "svname"), name) == 0)
-				(void)snprintf(out, size, "%s%s%s", status + strspn(status, "* "), *code ? "/" : "",
-				               code);
+				(void)snprintf(out, size, "%s%s%s", status + strspn(status, "* "), *code ? "/" : "", code);
 		}
 	haproxy_table_release(&t);
 }
@@ -337,9 +335,9 @@ static int not_healthy(const struct lb *lb, const char *backend, const struct lb
 		lb->conf->name, backend, want->name, place, (double)gate_ms / 1000, check);
 }
 
-/* From an entry that is there (is; NULL: just added) to one that takes traffic. 0; 1 when it is not healthy and takes no
- * traffic; -1. An entry that takes traffic already stays in: when it is down, HAProxy itself keeps requests away
- * and lets them in when it recovers. */
+/* From an entry that is there (is; NULL: just added) to one that takes traffic. 0; 1 when it is not healthy and takes
+ * no traffic; -1. An entry that takes traffic already stays in: when it is down, HAProxy itself keeps requests away and
+ * lets them in when it recovers. */
 static int admit(const struct lb *lb, const char *backend, const struct lb_server *want, const struct entry *is,
                  int64_t gate_ms, struct lb_result *result, struct err *err)
 {
@@ -390,8 +388,7 @@ static struct lb *haproxy_open(const struct conf_lb *conf, struct err *err)
 	struct lb *lb = NULL;
 
 	if (!conf->socket || !*conf->socket)
-		err_set(err, ERR_CONFIG, "[lb \"%s\"] needs `socket`: the path of HAProxy's `stats socket`",
-		        conf->name);
+		err_set(err, ERR_CONFIG, "[lb \"%s\"] needs `socket`: the path of HAProxy's `stats socket`", conf->name);
 	else if (!(lb = malloc(sizeof *lb)))
 		err_set(err, ERR_TEMPORARY, "out of memory");
 	else
@@ -483,8 +480,7 @@ static int haproxy_drain(struct lb *lb, const char *backend, const char *name, i
 	if (rc == 0)
 		return 0;
 	lb_place(&e.server, result->address);
-	if (!result->already &&
-	    haproxy_order(lb->conf, backend, err, "set server %s/%s state drain", backend, name) < 0)
+	if (!result->already && haproxy_order(lb->conf, backend, err, "set server %s/%s state drain", backend, name) < 0)
 		return -1;
 	while (busy(lb, backend, name, &work, err) == 0) {
 		if (work && clock_monotonic_ms() < deadline) {
@@ -516,8 +512,7 @@ static int haproxy_detach(struct lb *lb, const char *backend, const char *name, 
 		if (take_out(lb, backend, name, wait_ms, &result->forced, err) < 0)
 			return -1;
 	}
-	persist(lb, backend,
-	        result); /* also when it was gone: the run that took it out may have been killed before this */
+	persist(lb, backend, result); /* also when it was gone: the run that took it out may have been killed before this */
 	return 0;
 }
 

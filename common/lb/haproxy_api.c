@@ -43,11 +43,11 @@ static int dial(const struct conf_lb *conf, struct err *err)
 	}
 	(void)close(fd);
 	if (saved == EACCES || saved == EPERM)
-		return err_set(err, ERR_DENIED, "cannot connect to %s: %s (run as a user who may write to it)",
-		               conf->socket, strerror(saved));
+		return err_set(err, ERR_DENIED, "cannot connect to %s: %s (run as a user who may write to it)", conf->socket,
+		               strerror(saved));
 	return err_set(err, ERR_UNAVAILABLE,
-	               "cannot connect to %s: %s (is HAProxy running, and is `socket` right in [lb \"%s\"]?)",
-	               conf->socket, strerror(saved), conf->name);
+	               "cannot connect to %s: %s (is HAProxy running, and is `socket` right in [lb \"%s\"]?)", conf->socket,
+	               strerror(saved), conf->name);
 }
 
 /* Waits until fd is ready. */
@@ -96,8 +96,7 @@ static int read_answer(int fd, struct buf *answer, int64_t deadline, struct err 
 				return err_prefix(err, "the answer");
 			/* Also between two blocks: a peer that sends a byte now and then must not hold us. */
 			if (clock_monotonic_ms() >= deadline)
-				return err_set(err, ERR_UNAVAILABLE, "the answer did not end within %d s",
-				               ANSWER_MS / 1000);
+				return err_set(err, ERR_UNAVAILABLE, "the answer did not end within %d s", ANSWER_MS / 1000);
 		} else if (n == 0) {
 			if (!answer->n)
 				return err_set(err, ERR_UNAVAILABLE, "HAProxy closed the connection without an answer");
@@ -172,8 +171,8 @@ int haproxy_complain(const struct conf_lb *conf, const char *backend, const stru
 		{"Can't find backend", ERR_NOT_FOUND, NO_BACKEND},
 		{"No such server", ERR_NOT_FOUND, "the server went away meanwhile"},
 		{"dynamic load balancing", ERR_REFUSED,
-	         "Backend must use a dynamic load balancing to support dynamic servers: set its `balance` to "
-	         "roundrobin, leastconn, first or random, or add `hash-type consistent`"},
+	     "Backend must use a dynamic load balancing to support dynamic servers: set its `balance` to "
+	     "roundrobin, leastconn, first or random, or add `hash-type consistent`"},
 		{"Permission denied", ERR_DENIED, "Permission denied: the `stats socket` needs `level admin`"},
 		{"Unknown command", ERR_REMOTE, "HAProxy does not know the command; 2.6 or newer is needed"},
 	};
@@ -181,8 +180,7 @@ int haproxy_complain(const struct conf_lb *conf, const char *backend, const stru
 
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (strstr(p, known[i].text))
-			return err_set(err, known[i].code, "lb %s: backend %s: %s", conf->name, backend,
-			               known[i].advice);
+			return err_set(err, known[i].code, "lb %s: backend %s: %s", conf->name, backend, known[i].advice);
 	return err_set(err, ERR_REMOTE, "lb %s: backend %s: HAProxy says: %.*s", conf->name, backend,
 	               (int)strcspn(p, "\r\n"), p);
 }
@@ -257,9 +255,8 @@ static int open_table(const struct conf_lb *conf, const char *backend, struct ha
 	t->nhead = line ? cut(line + 2, sep, t->head) : 0;
 	for (; *columns; columns++)
 		if (column_of(t, *columns) == t->nhead)
-			return err_set(err, ERR_REMOTE,
-			               "lb %s: HAProxy's table has no column %s; 2.6 or newer is needed", conf->name,
-			               *columns);
+			return err_set(err, ERR_REMOTE, "lb %s: HAProxy's table has no column %s; 2.6 or newer is needed",
+			               conf->name, *columns);
 	return 0;
 }
 

@@ -26,8 +26,8 @@ bool haproxy_says(const struct buf *answer, const char *text);
 int haproxy_order(const struct conf_lb *conf, const char *backend, struct err *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Turns an answer that is not the hoped one into an error: NOT_FOUND for a backend or server, REFUSED when the backend's
- * balance rule forbids it, DENIED, else REMOTE with HAProxy's words. Returns -1. */
+/* Turns an answer that is not the hoped one into an error: NOT_FOUND for a backend or server, REFUSED when the
+ * backend's balance rule forbids it, DENIED, else REMOTE with HAProxy's words. Returns -1. */
 int haproxy_complain(const struct conf_lb *conf, const char *backend, const struct buf *answer, struct err *err);
 
 /* Tables. Columns are found by the name in the header: their numbers differ between versions. */

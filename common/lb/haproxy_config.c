@@ -108,11 +108,9 @@ static int find_block(struct haproxy_config *c, const char *backend, struct err 
 			section = begins(&l, "backend", backend) || begins(&l, "listen", backend);
 		if (is_marker(&l, "begin", backend)) {
 			if (c->marked)
-				return err_set(err, ERR_CONFIG, "%s has two blocks `# as-lb begin %s`", c->file,
-				               backend);
+				return err_set(err, ERR_CONFIG, "%s has two blocks `# as-lb begin %s`", c->file, backend);
 			if (!section)
-				return err_set(err, ERR_CONFIG, "%s: `# as-lb begin %s` is not in that backend",
-				               c->file, backend);
+				return err_set(err, ERR_CONFIG, "%s: `# as-lb begin %s` is not in that backend", c->file, backend);
 			c->marked = inside = true;
 			c->from = (size_t)(at - c->text.p);
 			c->indent = (size_t)(l.at - c->text.p);
@@ -120,8 +118,7 @@ static int find_block(struct haproxy_config *c, const char *backend, struct err 
 		} else if (inside && is_marker(&l, "end", backend)) {
 			inside = false;
 			c->to = (size_t)(l.at - c->text.p);
-		} else if (inside &&
-		           (begins(&l, "#", "as-lb") || begins(&l, "backend", "") || begins(&l, "listen", ""))) {
+		} else if (inside && (begins(&l, "#", "as-lb") || begins(&l, "backend", "") || begins(&l, "listen", ""))) {
 			break;
 		}
 	}

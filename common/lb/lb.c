@@ -36,8 +36,7 @@ void lb_list_release(struct lb_list *list)
 
 const char *lb_state_name(enum lb_state state)
 {
-	static const char *const names[] = {
-		[LB_UP] = "up", [LB_DOWN] = "down", [LB_DRAIN] = "drain", [LB_MAINT] = "maint"};
+	static const char *const names[] = {[LB_UP] = "up", [LB_DOWN] = "down", [LB_DRAIN] = "drain", [LB_MAINT] = "maint"};
 
 	return names[state];
 }
@@ -148,14 +147,13 @@ int lb_check_server(const struct conf_lb *conf, const struct lb_server *in, stru
 		               lb);
 	*out = *in;
 	if (!lb_safe_address(in->address, out->address))
-		return err_set(err, ERR_REFUSED, "lb %s: server %s: its address is no IPv4 or IPv6 address of a server",
-		               lb, in->name);
+		return err_set(err, ERR_REFUSED, "lb %s: server %s: its address is no IPv4 or IPv6 address of a server", lb,
+		               in->name);
 	if (in->port < 1 || in->port > 65535)
-		return err_set(err, ERR_REFUSED, "lb %s: server %s: port %u is not in 1 to 65535", lb, in->name,
-		               in->port);
+		return err_set(err, ERR_REFUSED, "lb %s: server %s: port %u is not in 1 to 65535", lb, in->name, in->port);
 	if (in->weight > LB_WEIGHT_MAX)
-		return err_set(err, ERR_REFUSED, "lb %s: server %s: weight %u is not in 0 to %d", lb, in->name,
-		               in->weight, LB_WEIGHT_MAX);
+		return err_set(err, ERR_REFUSED, "lb %s: server %s: weight %u is not in 0 to %d", lb, in->name, in->weight,
+		               LB_WEIGHT_MAX);
 	return 0;
 }
 
@@ -191,17 +189,16 @@ int lb_compare(const struct conf_lb *conf, const char *backend, const struct lb_
 		} else if (!lb_same_place(&want, is)) {
 			lb_place(&want, at);
 			lb_place(is, there);
-			return err_set(err, ERR_CONFLICT, "lb %s: backend %s: %s moved: it is at %s, but %s is listed",
-			               conf->name, backend, want.name, at, there);
+			return err_set(err, ERR_CONFLICT, "lb %s: backend %s: %s moved: it is at %s, but %s is listed", conf->name,
+			               backend, want.name, at, there);
 		} else if (is->state != LB_UP) {
 			down = is;
 		}
 	}
 	if (missing)
-		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: %s is missing", conf->name, backend,
-		               missing->name);
+		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: %s is missing", conf->name, backend, missing->name);
 	if (down)
-		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: %s is listed, but %s", conf->name, backend,
-		               down->name, lb_state_name(down->state));
+		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: %s is listed, but %s", conf->name, backend, down->name,
+		               lb_state_name(down->state));
 	return 0;
 }

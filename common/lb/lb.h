@@ -69,7 +69,8 @@ struct lb_driver {
 	int (*detach)(struct lb *lb, const char *backend, const char *name, int64_t wait_ms, struct lb_result *result,
 	              struct err *err);
 	int (*stats)(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err);
-	/* Is what is listed what is wanted? 0 when yes; CONFLICT names the first difference: missing, stale, moved, down. */
+	/* Is what is listed what is wanted? 0 when yes; CONFLICT names the first difference: missing, stale, moved, down.
+	 */
 	int (*verify)(struct lb *lb, const char *backend, const struct lb_list *wanted, struct err *err);
 };
 

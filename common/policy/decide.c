@@ -72,8 +72,8 @@ struct decision {
 	int64_t min, max; /* max -1: none */
 	/* the observation */
 	int64_t running, stopped;
-	bool blind; /* some host did not answer */
-	bool defer; /* the alert goes back and is decided anew */
+	bool blind;        /* some host did not answer */
+	bool defer;        /* the alert goes back and is decided anew */
 	struct jv resumed; /* the stored plan that is carried out instead of a new one */
 };
 
@@ -137,7 +137,10 @@ static const char *source_of(const struct decision *d, const char *field, char o
 	return *out ? out : "default";
 }
 
-static bool same_text(struct jv object, const char *name, const char *text) { return jv_is(jv_get(object, name), text); }
+static bool same_text(struct jv object, const char *name, const char *text)
+{
+	return jv_is(jv_get(object, name), text);
+}
 
 static bool is_running(struct jv c) { return same_text(c, "state", "running"); }
 
@@ -456,8 +459,9 @@ static bool in_cooldown(struct decision *d, enum direction to, int64_t want)
 	if (last == TIME_NONE || last + span <= d->in->now)
 		return false;
 	const int64_t left = last + span - d->in->now;
-	say(d, "%lld stays: cooldown_%s of %lld s (%s) has %lld.%03lld s left", (long long)d->from, to == OUT ? "up" : "down",
-	    (long long)(span / 1000), source_of(d, field, from), (long long)(left / 1000), (long long)(left % 1000));
+	say(d, "%lld stays: cooldown_%s of %lld s (%s) has %lld.%03lld s left", (long long)d->from,
+	    to == OUT ? "up" : "down", (long long)(span / 1000), source_of(d, field, from), (long long)(left / 1000),
+	    (long long)(left % 1000));
 	trace(d, "cooldown", want, d->from, "%s: %lld ms left", field, (long long)left);
 	return true;
 }
@@ -487,7 +491,7 @@ static int64_t wanted(struct decision *d, const char *action, struct err *err)
 		trace(d, "set", d->from, count, "the alert's count");
 		return count;
 	}
-		text_of(d->in->policy, field, step, sizeof step);
+	text_of(d->in->policy, field, step, sizeof step);
 	if (!*step)
 		(void)snprintf(step, sizeof step, "1");
 	const int64_t size = step_size(step, d->from, breach(d, to));
@@ -790,7 +794,8 @@ int decide(struct decide_state *state, const struct decide_input *in, struct buf
 	if (d.before && jv_int_or(jv_get(in->history, "generation"), 0) < d.before->generation)
 		d.from = d.before->to;
 	d.to = d.from;
-	trace(&d, "count", d.running, d.from, "running containers%s", d.from != d.running ? ", and this stream's plan" : "");
+	trace(&d, "count", d.running, d.from, "running containers%s",
+	      d.from != d.running ? ", and this stream's plan" : "");
 	bad = act(&d, err);
 	if (jv_here(d.resumed))
 		buf_put(plan, d.resumed.p, d.resumed.n);

@@ -17,8 +17,8 @@ void decide_state_free(struct decide_state *s);
 
 struct decide_input {
 	const char *service;
-	const char *id;  /* of the record */
-	int64_t now;     /* ms UTC */
+	const char *id;                                      /* of the record */
+	int64_t now;                                         /* ms UTC */
 	struct jv alert, observed, metrics, policy, history; /* absent ones are allowed but policy and observed */
 };
 

@@ -112,7 +112,8 @@ static bool parse_rate(const char *text, struct buf *json)
 	if (!slash || slash - text > 8 || !duration_parse(slash + 1, &ms) || !ms)
 		return false;
 	const size_t n = strspn(text, "0123456789");
-	return n && *text != '0' && (text + n == slash || (text[n] == '%' && text + n + 1 == slash)) && put_text(text, json);
+	return n && *text != '0' && (text + n == slash || (text[n] == '%' && text + n + 1 == slash)) &&
+	       put_text(text, json);
 }
 
 static bool parse_bool(const char *text, struct buf *json)
@@ -125,11 +126,11 @@ static bool parse_bool(const char *text, struct buf *json)
 	return true;
 }
 
-#define WORDS(name, ...)                                                                                               \
-	static bool name(const char *text, struct buf *json)                                                               \
-	{                                                                                                                  \
-		static const char *const words[] = {__VA_ARGS__, NULL};                                                        \
-		return one_of(text, words) && put_text(text, json);                                                            \
+#define WORDS(name, ...)                                        \
+	static bool name(const char *text, struct buf *json)        \
+	{                                                           \
+		static const char *const words[] = {__VA_ARGS__, NULL}; \
+		return one_of(text, words) && put_text(text, json);     \
 	}
 
 WORDS(parse_count_from, "labels", "db", "alert")
@@ -231,7 +232,8 @@ const struct policy_field policy_fields[] = {
 	{"stale_after", "autoscale.stale-after", NULL, "300", parse_duration, DURATION_TEXT},
 	{"on_missing", "autoscale.on-missing", NULL, "hold", parse_missing, "hold or a number"},
 	{"on_resolved", "autoscale.on-resolved", NULL, "false", parse_bool, "true or false"},
-	{"available", "autoscale.available", NULL, "start,recreate", parse_available, "start, recreate, both with a comma, or none"},
+	{"available", "autoscale.available", NULL, "start,recreate", parse_available,
+     "start, recreate, both with a comma, or none"},
 	{"count_from", "autoscale.count-from", NULL, "labels", parse_count_from, "labels, db or alert"},
 	{"placement", "autoscale.placement", NULL, "spread", parse_placement, "spread, pack or same-host"},
 	{"victim", "autoscale.victim", NULL, "idle", parse_victim, "idle, newest or oldest"},

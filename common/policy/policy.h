@@ -22,7 +22,7 @@ struct policy_field {
 	const char *fallback; /* default as label text; NULL: none */
 	/* Checks a label's text and writes the field as JSON. False: it does not parse or is out of bounds. */
 	bool (*parse)(const char *text, struct buf *json);
-	const char *wants;    /* for the warning: "a number from 0 to 10000" */
+	const char *wants; /* for the warning: "a number from 0 to 10000" */
 };
 
 extern const struct policy_field policy_fields[];

@@ -197,8 +197,13 @@ static void resolve_field(struct building *b, const struct policy_source *source
 int policy_resolve(const struct policy_source *sources, size_t n, const struct policy_limits *limits, struct buf *out,
                    struct err *err)
 {
-	struct building b = {
-		.limits = limits, .out = out, .from = BUF_INIT(65536), .shadowed = BUF_INIT(65536), .warnings = BUF_INIT(65536), .min = -1, .max = -1};
+	struct building b = {.limits = limits,
+	                     .out = out,
+	                     .from = BUF_INIT(65536),
+	                     .shadowed = BUF_INIT(65536),
+	                     .warnings = BUF_INIT(65536),
+	                     .min = -1,
+	                     .max = -1};
 	int bad;
 
 	buf_putc(out, '{');

@@ -50,8 +50,7 @@ int alerts_claim(struct alerts *a, int64_t limit, int64_t lease_ms, const char *
 	return a->driver->claim(a, limit, lease_ms, service, fn, ctx, count, now, err);
 }
 
-int alerts_finish(struct alerts *a, const char *id, const char *token, const char *result, bool *held,
-                  struct err *err)
+int alerts_finish(struct alerts *a, const char *id, const char *token, const char *result, bool *held, struct err *err)
 {
 	return a->driver->finish(a, id, token, result, held, err);
 }

@@ -23,12 +23,12 @@ void alerts_close(struct alerts *a); /* NULL is fine */
 int64_t alerts_now(struct alerts *a);
 
 struct alert_put {
-	const char *id;      /* a fresh id, used when the alert is new */
-	const char *dedup;   /* hash of what makes it the same alert; one stored alert per dedup, for ever */
+	const char *id;    /* a fresh id, used when the alert is new */
+	const char *dedup; /* hash of what makes it the same alert; one stored alert per dedup, for ever */
 	const char *service, *source, *status;
 	int64_t received_at;
-	const char *body;    /* the normalised alert, JSON text */
-	int64_t rearm_ms;    /* > 0: the same dedup this long after the stored one was received is a new alert */
+	const char *body; /* the normalised alert, JSON text */
+	int64_t rearm_ms; /* > 0: the same dedup this long after the stored one was received is a new alert */
 };
 /* *stored: it is new; otherwise its `seen` count rose. id_out: id of the stored row. */
 int alerts_put(struct alerts *a, const struct alert_put *put, bool *stored, char id_out[ALERT_ID], struct err *err);
@@ -52,16 +52,15 @@ typedef int (*alert_claim_fn)(void *ctx, const struct alert_claim *claim, struct
 int alerts_claim(struct alerts *a, int64_t limit, int64_t lease_ms, const char *service, alert_claim_fn fn, void *ctx,
                  int64_t *count, int64_t *now, struct err *err);
 /* *held: false when the lease was lost (somebody else has it or it is finished): then nothing was changed. */
-int alerts_finish(struct alerts *a, const char *id, const char *token, const char *result, bool *held,
-                  struct err *err);
+int alerts_finish(struct alerts *a, const char *id, const char *token, const char *result, bool *held, struct err *err);
 /* Back into the queue. delay_ms 0: at once and the attempt is not counted (a lost race); < 0: with the backoff
  * min(5 s * 2^(attempts-1), 10 min) +-20 %. dead at the last attempt or when final. *dead says so. */
 int alerts_give_back(struct alerts *a, const char *id, const char *token, int64_t delay_ms, bool final,
                      const char *error, bool *held, bool *dead, struct err *err);
 
 struct alert_row {
-	const char *id, *service, *state, *body; /* state: new, claimed, done, dead */
-	const char *result;                      /* of the finish, else the last error; NULL: none */
+	const char *id, *service, *state, *body;  /* state: new, claimed, done, dead */
+	const char *result;                       /* of the finish, else the last error; NULL: none */
 	int64_t received_at, due, attempts, seen; /* due INT64_MIN: none */
 };
 typedef int (*alert_row_fn)(void *ctx, const struct alert_row *row, struct err *err);

@@ -21,8 +21,7 @@ struct alerts_driver {
 	void (*rollback)(struct alerts *a);
 	int (*claim)(struct alerts *a, int64_t limit, int64_t lease_ms, const char *service, alert_claim_fn fn, void *ctx,
 	             int64_t *count, int64_t *now, struct err *err);
-	int (*finish)(struct alerts *a, const char *id, const char *token, const char *result, bool *held,
-	              struct err *err);
+	int (*finish)(struct alerts *a, const char *id, const char *token, const char *result, bool *held, struct err *err);
 	int (*give_back)(struct alerts *a, const char *id, const char *token, int64_t delay_ms, bool final,
 	                 const char *error, bool *held, bool *dead, struct err *err);
 	int (*each)(struct alerts *a, const char *state, alert_row_fn fn, void *ctx, struct err *err);

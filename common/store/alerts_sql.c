@@ -214,8 +214,7 @@ static int take(struct sql *db, const struct claim_job *job, const char *id, str
 
 static int bury(struct sql *db, const char *id, const char *why, struct err *err)
 {
-	return sql_run(db,
-	               "UPDATE alert SET state = 'dead', due = NULL, lease_token = NULL, result = ? WHERE alert_id = ?",
+	return sql_run(db, "UPDATE alert SET state = 'dead', due = NULL, lease_token = NULL, result = ? WHERE alert_id = ?",
 	               SQL_BINDS(sql_text(why), sql_text(id)), NULL, NULL, err);
 }
 
@@ -379,12 +378,12 @@ static int give_back_in_tx(struct sql *db, void *ctx, struct err *err)
 	if (job->dead)
 		return bury(db, job->id, job->text, err);
 	const int64_t delay = job->delay_ms < 0 ? alerts_backoff_ms(job->attempts) : job->delay_ms;
-	return sql_run(db,
-	               "UPDATE alert SET state = 'new', due = ?, lease_token = NULL, attempts = ?, result = ?"
-	               " WHERE alert_id = ?",
-	               SQL_BINDS(sql_int(sql_now(db) + delay), sql_int(job->attempts - (job->delay_ms == 0)),
-	                         sql_text(job->text), id),
-	               NULL, NULL, err);
+	return sql_run(
+		db,
+		"UPDATE alert SET state = 'new', due = ?, lease_token = NULL, attempts = ?, result = ?"
+		" WHERE alert_id = ?",
+		SQL_BINDS(sql_int(sql_now(db) + delay), sql_int(job->attempts - (job->delay_ms == 0)), sql_text(job->text), id),
+		NULL, NULL, err);
 }
 
 static int sql_alerts_give_back(struct alerts *a, const char *id, const char *token, int64_t delay_ms, bool final,

@@ -47,19 +47,14 @@ int audit_append(struct sql *db, struct service_row *row, const char *actor, con
                  const char *body, struct err *err)
 {
 	const struct sql_value field[FIELDS] = {
-		[PREV] = sql_text(row->audit_hash),
-		[SERVICE] = sql_text(row->service),
-		[SEQ] = sql_int(row->audit_seq + 1),
-		[AT] = sql_int(row->at),
-		[ACTOR] = sql_text(actor ? actor : ""),
-		[EVENT] = sql_text(event),
-		[OP_ID] = sql_text(op_id ? op_id : ""),
-		[BODY] = sql_text(body ? body : ""),
+		[PREV] = sql_text(row->audit_hash),     [SERVICE] = sql_text(row->service),
+		[SEQ] = sql_int(row->audit_seq + 1),    [AT] = sql_int(row->at),
+		[ACTOR] = sql_text(actor ? actor : ""), [EVENT] = sql_text(event),
+		[OP_ID] = sql_text(op_id ? op_id : ""), [BODY] = sql_text(body ? body : ""),
 	};
 	char hash[AUDIT_HASH];
 
-	if (sql_fits("the actor's name", actor, STORE_NAME, err) < 0 ||
-	    sql_fits("the event", event, STORE_WORD, err) < 0 ||
+	if (sql_fits("the actor's name", actor, STORE_NAME, err) < 0 || sql_fits("the event", event, STORE_WORD, err) < 0 ||
 	    sql_fits("the audited record", body, STORE_DOCUMENT, err) < 0 || row_hash(field, hash, err) < 0)
 		return -1;
 	if (sql_run(db,
@@ -107,8 +102,7 @@ static int on_row(void *ctx, const struct sql_value *col, struct err *err)
 /* In the order of the enum, then hash. */
 #define AUDIT_SELECT "SELECT prev_hash, service, seq, logged_at, actor, event, op_id, body, hash FROM audit"
 
-int store_audit_each(struct store *s, const char *service, int64_t since, audit_row_fn fn, void *ctx,
-                     struct err *err)
+int store_audit_each(struct store *s, const char *service, int64_t since, audit_row_fn fn, void *ctx, struct err *err)
 {
 	struct audit_walk walk = {fn, ctx};
 

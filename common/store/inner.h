@@ -6,11 +6,11 @@
 #include "store/sql.h"
 #include "store/store.h"
 
-#define STORE_ID 63       /* bytes of an operation's id */
+#define STORE_ID 63 /* bytes of an operation's id */
 #define STORE_ALERT_ID 127
-#define STORE_WORD 31     /* an action, a type, an event */
-#define STORE_NAME 127    /* a policy, an actor */
-#define STORE_PLACE 255   /* a container or a host */
+#define STORE_WORD 31                 /* an action, a type, an event */
+#define STORE_NAME 127                /* a policy, an actor */
+#define STORE_PLACE 255               /* a container or a host */
 #define STORE_DOCUMENT LINE_MAX_BYTES /* a plan, an audited record, a specification */
 
 struct store {

@@ -33,8 +33,8 @@ int service_lock(struct sql *db, const char *service, struct service_row *row, s
 
 	*row = (struct service_row){.service = service, .last_out = TIME_NONE, .last_in = TIME_NONE};
 	/* An update, because it is what locks a row on every server. */
-	if (sql_run(db, "UPDATE service_state SET service = service WHERE service = ?", SQL_BINDS(name), NULL, NULL,
-	            err) < 0)
+	if (sql_run(db, "UPDATE service_state SET service = service WHERE service = ?", SQL_BINDS(name), NULL, NULL, err) <
+	    0)
 		return -1;
 	row->at = sql_now(db);
 	if (db->changed == 0)
@@ -83,8 +83,8 @@ static int on_past(void *ctx, const struct sql_value *col, struct err *err)
 
 int store_past(struct store *s, const char *service, struct service_past *past, struct err *err)
 {
-	*past = (struct service_past){
-		.last_out = TIME_NONE, .last_in = TIME_NONE, .pending_plan = BUF_INIT(STORE_DOCUMENT)};
+	*past =
+		(struct service_past){.last_out = TIME_NONE, .last_in = TIME_NONE, .pending_plan = BUF_INIT(STORE_DOCUMENT)};
 	/* One statement, so that the generation and the operation belong to the same moment. */
 	return sql_run(s->db,
 	               "SELECT s.generation, s.last_out, s.last_in, o.op_id, o.alert_id, o.action, o.generation,"
@@ -360,7 +360,8 @@ static int outcome_check(const struct outcome *o, struct err *err)
 		if (is(o->outcome, words[i]))
 			return 0;
 	return err_set(err, ERR_INPUT,
-	               "unknown outcome \"%.40s\": done, partial, failed, none, deferred and dry-run are known", o->outcome);
+	               "unknown outcome \"%.40s\": done, partial, failed, none, deferred and dry-run are known",
+	               o->outcome);
 }
 
 int store_outcome(struct store *s, const struct outcome *o, int64_t *history_id, int64_t *at, struct err *err)
@@ -408,7 +409,7 @@ static int on_history(void *ctx, const struct sql_value *col, struct err *err)
 	return walk->fn(walk->ctx, &row, err);
 }
 
-#define HISTORY_SELECT \
+#define HISTORY_SELECT                                                                                              \
 	"SELECT history_id, op_id, service, generation, alert_id, action, from_replicas, to_replicas, outcome, reason," \
 	" error, duration_ms, audit_seq, finished_at FROM autoscale_history"
 #define HISTORY_ORDER " ORDER BY finished_at, history_id"

@@ -124,7 +124,8 @@ static int on_applied(void *ctx, const struct sql_value *col, struct err *err)
 	checksum(m->text, sum);
 	if (strcmp(sum, col[1].s) != 0)
 		return err_set(err, ERR_CONFIG,
-		               "the store's schema %" PRId64 " was made from another %s than this program's: use the program that "
+		               "the store's schema %" PRId64
+		               " was made from another %s than this program's: use the program that "
 		               "made it, or a new store",
 		               *applied, m->name);
 	return 0;
@@ -162,8 +163,8 @@ static int migrate_in_tx(struct sql *db, void *job, struct err *err)
 		checksum(m->text, sum);
 		if (db->driver->script(db, m->text, err) < 0 ||
 		    sql_run(db, "INSERT INTO schema_version (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
-		            SQL_BINDS(sql_int(m->version), sql_text(m->name), sql_text(sum), sql_int(sql_now(db))), NULL,
-		            NULL, err) < 0)
+		            SQL_BINDS(sql_int(m->version), sql_text(m->name), sql_text(sum), sql_int(sql_now(db))), NULL, NULL,
+		            err) < 0)
 			return err_prefix(err, "schema %s", m->name);
 	}
 	return 0;

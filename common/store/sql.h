@@ -25,13 +25,13 @@ struct sql_value {
 	size_t n;
 };
 struct sql_value sql_int(int64_t i);
-struct sql_value sql_text(const char *s);        /* NULL: SQL's NULL; "" stays "" */
+struct sql_value sql_text(const char *s);         /* NULL: SQL's NULL; "" stays "" */
 struct sql_value sql_text_or_null(const char *s); /* "" too becomes SQL's NULL */
-struct sql_value sql_time(int64_t ms);           /* TIME_NONE: SQL's NULL */
-int64_t sql_get_time(const struct sql_value *v); /* SQL's NULL: TIME_NONE */
+struct sql_value sql_time(int64_t ms);            /* TIME_NONE: SQL's NULL */
+int64_t sql_get_time(const struct sql_value *v);  /* SQL's NULL: TIME_NONE */
 
 /* The values of a statement, in order: SQL_BINDS(sql_text(name), sql_int(3)), or SQL_NO_BINDS. */
-#define SQL_BINDS(...)                                                                                                 \
+#define SQL_BINDS(...) \
 	(const struct sql_value[]){__VA_ARGS__}, sizeof((const struct sql_value[]){__VA_ARGS__}) / sizeof(struct sql_value)
 #define SQL_NO_BINDS NULL, 0
 
@@ -52,7 +52,7 @@ struct sql {
 };
 
 struct sql_driver {
-	const char *scheme; /* "sqlite" for sqlite:... */
+	const char *scheme;                                        /* "sqlite" for sqlite:... */
 	struct sql *(*open)(const char *address, struct err *err); /* address: what follows "SCHEME:" */
 	void (*close)(struct sql *db);
 	/* ERR_CONFLICT means: a unique key is taken, and nothing else. */

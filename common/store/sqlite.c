@@ -26,9 +26,9 @@ struct sqlite {
 	struct sql base; /* first: the handle that the callers hold */
 	sqlite3 *db;
 	char *path;
-	enum sql_tx kind;         /* of the open transaction */
-	int64_t seen_at, host_at; /* see now_ms() */
-	int64_t busy_until;       /* CLOCK_MONOTONIC; see wait_busy() */
+	enum sql_tx kind;                       /* of the open transaction */
+	int64_t seen_at, host_at;               /* see now_ms() */
+	int64_t busy_until;                     /* CLOCK_MONOTONIC; see wait_busy() */
 	struct statement cache[STATEMENTS_MAX]; /* prepared once per connection */
 	size_t ncache;
 };
@@ -49,8 +49,7 @@ static int system_failed(const char *path, const char *what, int error, struct e
 	case EDQUOT:
 	case EMFILE:
 	case ENFILE:
-	case EIO:
-		return err_set(err, ERR_UNAVAILABLE, "cannot %s %s: %s", what, path, strerror(error));
+	case EIO: return err_set(err, ERR_UNAVAILABLE, "cannot %s %s: %s", what, path, strerror(error));
 	default:
 		return err_set(err, ERR_CONFIG, "cannot %s %s: %s: check the path in the store's URL", what, path,
 		               strerror(error));
@@ -69,17 +68,14 @@ static int failed(const struct sqlite *c, int rc, struct err *err)
 	case SQLITE_PROTOCOL:
 		return err_set(err, ERR_TEMPORARY, "%s is held by another program for over %d s: try again", c->path,
 		               BUSY_MS / 1000);
-	case SQLITE_NOMEM:
-		return err_set(err, ERR_TEMPORARY, "out of memory");
-	case SQLITE_FULL:
-		return err_set(err, ERR_UNAVAILABLE, "no room to write %s: free space on its disk", c->path);
+	case SQLITE_NOMEM: return err_set(err, ERR_TEMPORARY, "out of memory");
+	case SQLITE_FULL: return err_set(err, ERR_UNAVAILABLE, "no room to write %s: free space on its disk", c->path);
 	case SQLITE_IOERR: /* after a failed sync nobody knows what is on the disk: no blind repeat */
 		(void)err_set(err, ERR_UNAVAILABLE, "reading or writing %s failed (%s): check its disk", c->path,
 		              sqlite3_errstr(rc));
 		err->retry = false;
 		return -1;
-	case SQLITE_CANTOPEN:
-		return system_failed(c->path, "open", sqlite3_system_errno(c->db), err);
+	case SQLITE_CANTOPEN: return system_failed(c->path, "open", sqlite3_system_errno(c->db), err);
 	case SQLITE_PERM:
 	case SQLITE_READONLY:
 	case SQLITE_AUTH:
@@ -92,12 +88,9 @@ static int failed(const struct sqlite *c, int rc, struct err *err)
 		               "another file",
 		               c->path, text);
 	case SQLITE_CONSTRAINT:
-	case SQLITE_MISMATCH:
-		return err_set(err, ERR_INPUT, "%s: %s", c->path, text);
-	case SQLITE_TOOBIG:
-		return err_set(err, ERR_LIMIT, "%s: %s", c->path, text);
-	default:
-		return err_set(err, ERR_CONFIG, "%s: %s", c->path, text);
+	case SQLITE_MISMATCH: return err_set(err, ERR_INPUT, "%s: %s", c->path, text);
+	case SQLITE_TOOBIG: return err_set(err, ERR_LIMIT, "%s: %s", c->path, text);
+	default: return err_set(err, ERR_CONFIG, "%s: %s", c->path, text);
 	}
 }
 
@@ -134,12 +127,10 @@ static sqlite3_stmt *prepare(struct sqlite *c, const char *text, bool *own, stru
 static int bind(sqlite3_stmt *stmt, const struct sql_value *v, int at)
 {
 	switch (v->type) {
-	case SQL_INT:
-		return sqlite3_bind_int64(stmt, at, v->i);
+	case SQL_INT: return sqlite3_bind_int64(stmt, at, v->i);
 	case SQL_TEXT: /* static: the caller's text outlives the statement's run */
 		return sqlite3_bind_text64(stmt, at, v->s, v->n, SQLITE_STATIC, SQLITE_UTF8);
-	default:
-		return sqlite3_bind_null(stmt, at);
+	default: return sqlite3_bind_null(stmt, at);
 	}
 }
 
@@ -148,8 +139,7 @@ static struct sql_value column(sqlite3_stmt *stmt, int at)
 	struct sql_value v = {.type = SQL_NULL, .s = ""};
 
 	switch (sqlite3_column_type(stmt, at)) {
-	case SQLITE_NULL:
-		break;
+	case SQLITE_NULL: break;
 	case SQLITE_INTEGER:
 		v.type = SQL_INT;
 		v.i = sqlite3_column_int64(stmt, at);
@@ -430,7 +420,8 @@ static int open_file(struct sqlite *c, struct err *err)
 	(void)sqlite3_busy_handler(c->db, wait_busy, c);
 	if (use_wal(c, err) < 0)
 		return -1;
-	/* FULL: what was committed outlives a power cut. 16 MiB of pages: claims stay fast in a store of a million alerts. */
+	/* FULL: what was committed outlives a power cut. 16 MiB of pages: claims stay fast in a store of a million alerts.
+	 */
 	if (sqlite_script(&c->base, "PRAGMA synchronous = FULL; PRAGMA cache_size = -16384", err) < 0 ||
 	    sqlite_has_table(&c->base, "host_clock", &there, err) < 0)
 		return -1;

@@ -1,4 +1,5 @@
-/* The store as a whole, policies, and remembered specifications. Intents and history: operation.c; the chain: audit.c. */
+/* The store as a whole, policies, and remembered specifications. Intents and history: operation.c; the chain: audit.c.
+ */
 #include "store/store.h"
 
 #include "store/inner.h"
@@ -63,23 +64,19 @@ static int policy_write(struct sql *db, const struct policy_put_job *job, struct
 {
 	const struct policy_row *row = job->row;
 	const struct sql_value binds[] = {
-		sql_text(row->service),
-		sql_int(strpbrk(row->service, "*?[") != NULL),
-		sql_text(row->type),
-		sql_text(row->fields),
-		sql_int(row->priority),
-		sql_int(row->enabled),
-		sql_int(job->version + 1),
-		sql_int(sql_now(db)),
+		sql_text(row->service),    sql_int(strpbrk(row->service, "*?[") != NULL),
+		sql_text(row->type),       sql_text(row->fields),
+		sql_int(row->priority),    sql_int(row->enabled),
+		sql_int(job->version + 1), sql_int(sql_now(db)),
 		sql_text(row->name),
 	};
 
 	return sql_run(db,
 	               job->version
-	                       ? "UPDATE autoscale_policy SET service = ?, is_glob = ?, type = ?, fields = ?, priority = ?,"
-	                         " enabled = ?, version = ?, updated_at = ? WHERE name = ?"
-	                       : "INSERT INTO autoscale_policy (service, is_glob, type, fields, priority, enabled, version,"
-	                         " updated_at, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	                   ? "UPDATE autoscale_policy SET service = ?, is_glob = ?, type = ?, fields = ?, priority = ?,"
+	                     " enabled = ?, version = ?, updated_at = ? WHERE name = ?"
+	                   : "INSERT INTO autoscale_policy (service, is_glob, type, fields, priority, enabled, version,"
+	                     " updated_at, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	               binds, sizeof binds / sizeof *binds, NULL, NULL, err);
 }
 
@@ -101,8 +98,8 @@ static int policy_put_in_tx(struct sql *db, void *ctx, struct err *err)
 	if (job->expected >= 0 && job->expected != job->version) {
 		if (job->version == 0)
 			return err_set(err, ERR_CONFLICT, "policy \"%s\" is no longer there: read the policies again", name);
-		return err_set(err, ERR_CONFLICT, "policy \"%s\" is at version %" PRId64 ", not %" PRId64 ": read it again", name,
-		               job->version, job->expected);
+		return err_set(err, ERR_CONFLICT, "policy \"%s\" is at version %" PRId64 ", not %" PRId64 ": read it again",
+		               name, job->version, job->expected);
 	}
 	if (job->same)
 		return 0;
@@ -112,8 +109,7 @@ static int policy_put_in_tx(struct sql *db, void *ctx, struct err *err)
 	return 0;
 }
 
-int store_policy_put(struct store *s, const struct policy_row *row, int64_t expected, int64_t *version,
-                     struct err *err)
+int store_policy_put(struct store *s, const struct policy_row *row, int64_t expected, int64_t *version, struct err *err)
 {
 	struct policy_put_job job = {.row = row, .expected = expected};
 
@@ -149,8 +145,7 @@ static int on_policy(void *ctx, const struct sql_value *col, struct err *err)
 	return walk->fn(walk->ctx, &row, err);
 }
 
-#define POLICY_SELECT \
-	"SELECT name, service, type, fields, priority, enabled, version, updated_at FROM autoscale_policy"
+#define POLICY_SELECT "SELECT name, service, type, fields, priority, enabled, version, updated_at FROM autoscale_policy"
 #define POLICY_ORDER " ORDER BY priority DESC, name"
 
 int store_policy_each(struct store *s, const char *service, policy_row_fn fn, void *ctx, struct err *err)

@@ -31,7 +31,7 @@ struct policy_row {
 	const char *fields;  /* JSON object text: {"min":1,"max":5,"step_up":"2"} */
 	int64_t priority;
 	bool enabled;
-	int64_t version;     /* set by the store: 1, 2, ... */
+	int64_t version; /* set by the store: 1, 2, ... */
 	int64_t updated_at;
 };
 typedef int (*policy_row_fn)(void *ctx, const struct policy_row *row, struct err *err); /* -1 stops the walk */
@@ -52,7 +52,7 @@ struct service_past {
 	bool pending;              /* an operation is planned and not finished: */
 	char pending_op[64], pending_alert[128], pending_action[32];
 	int64_t pending_generation, pending_at, pending_attempts;
-	struct buf pending_plan;   /* its plan, JSON text; the caller releases */
+	struct buf pending_plan; /* its plan, JSON text; the caller releases */
 };
 int store_past(struct store *s, const char *service, struct service_past *past, struct err *err);
 
@@ -87,7 +87,7 @@ struct intent {
 int store_intent(struct store *s, const struct intent_ask *ask, struct intent *out, struct err *err);
 
 struct outcome {
-	const char *op_id;   /* NULL or "": no operation (a decision not to act): audit row only */
+	const char *op_id; /* NULL or "": no operation (a decision not to act): audit row only */
 	const char *service, *alert_id, *actor;
 	const char *action;  /* plan.op */
 	const char *outcome; /* done, partial, failed, none, deferred, dry-run */
@@ -119,8 +119,7 @@ struct audit_row {
 };
 /* event: "intent", or the outcome. service NULL: every one, by time; else by seq. since: ms UTC, inclusive. */
 typedef int (*audit_row_fn)(void *ctx, const struct audit_row *row, struct err *err);
-int store_audit_each(struct store *s, const char *service, int64_t since, audit_row_fn fn, void *ctx,
-                     struct err *err);
+int store_audit_each(struct store *s, const char *service, int64_t since, audit_row_fn fn, void *ctx, struct err *err);
 /* Walks the chain of every service. 0: whole, *rows counted. -1 CONFLICT: names service and seq of the first row that
  * was changed or is missing. */
 int store_audit_verify(struct store *s, int64_t *rows, struct err *err);
@@ -133,7 +132,10 @@ int store_spec_put(struct store *s, const char *service, const char *name, const
 /* Adds to *spec the newest spec of a service, or of one container name when name is not NULL. NOT_FOUND. */
 int store_spec_get(struct store *s, const char *service, const char *name, struct buf *spec, struct err *err);
 /* service NULL: every one. */
-struct spec_row { const char *service, *name, *host, *spec; int64_t seen_at; };
+struct spec_row {
+	const char *service, *name, *host, *spec;
+	int64_t seen_at;
+};
 typedef int (*spec_row_fn)(void *ctx, const struct spec_row *row, struct err *err);
 int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *ctx, struct err *err);
 

@@ -29,8 +29,14 @@ static const char *put(struct alerts *a, const char *id, const char *dedup, int6
 {
 	static char got[ALERT_ID];
 	struct err err = {0};
-	const struct alert_put p = {.id = id, .dedup = dedup, .service = "web", .source = "test", .status = "firing",
-	                            .received_at = received_at, .body = "{\"service\":\"web\"}", .rearm_ms = rearm_ms};
+	const struct alert_put p = {.id = id,
+	                            .dedup = dedup,
+	                            .service = "web",
+	                            .source = "test",
+	                            .status = "firing",
+	                            .received_at = received_at,
+	                            .body = "{\"service\":\"web\"}",
+	                            .rearm_ms = rearm_ms};
 
 	if (alerts_put(a, &p, stored, got, &err) == 0)
 		return got;
@@ -301,7 +307,8 @@ static void test_dead_leases(void)
 	IS_STR(t.ids.p, "a4 a5 ", "the right ones");
 	buf_release(&t.ids);
 	IS(scratch_sql(path, "SELECT COUNT(*) FROM alert WHERE state = 'dead' AND due IS NULL"
-	                     " AND result = 'lease ran out 5 times'"), 4, "the 4 are dead and say why");
+	                     " AND result = 'lease ran out 5 times'"),
+	   4, "the 4 are dead and say why");
 	alerts_close(a);
 }
 

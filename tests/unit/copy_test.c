@@ -14,14 +14,14 @@
 enum { RECREATE = 1, ALLOWED = 2, ELSEWHERE = 4, MOVED = 8, ENTRYPOINT = 16 };
 
 static const char plain[] =
-        "{'Id':'" ID "','Name':'/web','Image':'" IMAGE "','Mounts':[],"
-        "'Config':{'Hostname':'aaaabbbbcccc','Image':'webapp:1','Env':['PATH=/bin','E=','BARE'],'Cmd':['httpd'],"
-        "'Entrypoint':null,'Labels':{'autoscale.service':'web'},'ExposedPorts':{'80/tcp':{}}},"
-        "'HostConfig':{'NetworkMode':'n1','Binds':null,'PortBindings':{},'ContainerIDFile':'/x','ConsoleSize':[0,0],"
-        "'Cgroup':'','KernelMemory':0,'Memory':67108864,'NanoCpus':500000000,'MemorySwappiness':10},"
-        "'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':null,'Links':null,'Aliases':['w','aaaabbbbcccc'],"
-        "'NetworkID':'9999000011112222333344445555666677778888999900001111222233334444','EndpointID':'e',"
-        "'Gateway':'10.91.0.1','IPAddress':'10.91.0.2','MacAddress':'02:42:0a:5b:00:02','DriverOpts':null}}}}";
+	"{'Id':'" ID "','Name':'/web','Image':'" IMAGE "','Mounts':[],"
+	"'Config':{'Hostname':'aaaabbbbcccc','Image':'webapp:1','Env':['PATH=/bin','E=','BARE'],'Cmd':['httpd'],"
+	"'Entrypoint':null,'Labels':{'autoscale.service':'web'},'ExposedPorts':{'80/tcp':{}}},"
+	"'HostConfig':{'NetworkMode':'n1','Binds':null,'PortBindings':{},'ContainerIDFile':'/x','ConsoleSize':[0,0],"
+	"'Cgroup':'','KernelMemory':0,'Memory':67108864,'NanoCpus':500000000,'MemorySwappiness':10},"
+	"'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':null,'Links':null,'Aliases':['w','aaaabbbbcccc'],"
+	"'NetworkID':'9999000011112222333344445555666677778888999900001111222233334444','EndpointID':'e',"
+	"'Gateway':'10.91.0.1','IPAddress':'10.91.0.2','MacAddress':'02:42:0a:5b:00:02','DriverOpts':null}}}}";
 
 static const struct row {
 	const char *name, *patch;
@@ -32,21 +32,22 @@ static const struct row {
 	{"memory is copied", "{}", 0, "create/HostConfig/Memory", "67108864"},
 	{"cpu is copied", "{}", 0, "create/HostConfig/NanoCpus", "500000000"},
 	{"the environment is copied in order, empty and unset variables too", "{}", 0, "create/Env",
-         "['PATH=/bin','E=','BARE']"},
+     "['PATH=/bin','E=','BARE']"},
 	{"the command is copied", "{}", 0, "create/Cmd", "['httpd']"},
 	{"a field nobody has heard of is copied", "{'HostConfig':{'Newer':{'a':[1.0]}}}", 0, "create/HostConfig/Newer",
-         "{'a':[1.0]}"},
+     "{'a':[1.0]}"},
 	{"a disabled health check is copied", "{'Config':{'Healthcheck':{'Test':['NONE']}}}", 0, "create/Healthcheck",
-         "{'Test':['NONE']}"},
+     "{'Test':['NONE']}"},
 	{"what the engine fills in is not sent back", "{}", 0, "create/HostConfig/ContainerIDFile", NULL},
 	{"the console's size is not sent back", "{}", 0, "create/HostConfig/ConsoleSize", NULL},
 	{"an unset kernel memory limit is not sent", "{}", 0, "create/HostConfig/KernelMemory", NULL},
 	{"a kernel memory limit is", "{'HostConfig':{'KernelMemory':4}}", 0, "create/HostConfig/KernelMemory", "4"},
-	{"unmasked paths stay unmasked", "{'HostConfig':{'MaskedPaths':[]}}", ELSEWHERE, "create/HostConfig/MaskedPaths", "[]"},
+	{"unmasked paths stay unmasked", "{'HostConfig':{'MaskedPaths':[]}}", ELSEWHERE, "create/HostConfig/MaskedPaths",
+     "[]"},
 	{"masked paths are the same engine's", "{'HostConfig':{'MaskedPaths':['/a']}}", 0, "create/HostConfig/MaskedPaths",
-         "['/a']"},
+     "['/a']"},
 	{"another engine has its own masked paths", "{'HostConfig':{'MaskedPaths':['/a']}}", ELSEWHERE,
-         "create/HostConfig/MaskedPaths", NULL},
+     "create/HostConfig/MaskedPaths", NULL},
 
 	/* host name */
 	{"a generated host name is not copied", "{}", 0, "create/Hostname", NULL},
@@ -54,11 +55,11 @@ static const struct row {
 	{"an inherited id as host name is not", "{'Config':{'Hostname':'0123456789ab'}}", 0, "create/Hostname", NULL},
 	{"and a note says so", "{'Config':{'Hostname':'0123456789ab'}}", 0, "notes", "earlier container"},
 	{"the host's name is not", "{'Config':{'Hostname':'vm7'},'HostConfig':{'NetworkMode':'host'}}", ALLOWED,
-         "create/Hostname", NULL},
+     "create/Hostname", NULL},
 	{"nor that of a container whose network it shares",
-         "{'Config':{'Hostname':'vm7'},'HostConfig':{'NetworkMode':'container:x'}}", 0, "create/Hostname", NULL},
+     "{'Config':{'Hostname':'vm7'},'HostConfig':{'NetworkMode':'container:x'}}", 0, "create/Hostname", NULL},
 	{"nor with the host's UTS namespace", "{'Config':{'Hostname':'vm7'},'HostConfig':{'UTSMode':'host'}}", 0,
-         "create/Hostname", NULL},
+     "create/Hostname", NULL},
 
 	/* image and entrypoint */
 	{"the image keeps its name while it means the same", "{}", 0, "create/Image", "'webapp:1'"},
@@ -66,7 +67,8 @@ static const struct row {
 	{"and a note says so", "{}", MOVED, "notes", "webapp:1 means another image"},
 	{"an entrypoint that was taken away is not put back", "{}", ENTRYPOINT, "create/Entrypoint", "['']"},
 	{"an image without entrypoint needs no word", "{}", 0, "create/Entrypoint", "null"},
-	{"an entrypoint is copied", "{'Config':{'Entrypoint':['/bin/sh']}}", ENTRYPOINT, "create/Entrypoint", "['/bin/sh']"},
+	{"an entrypoint is copied", "{'Config':{'Entrypoint':['/bin/sh']}}", ENTRYPOINT, "create/Entrypoint",
+     "['/bin/sh']"},
 
 	/* labels */
 	{"labels are copied", "{'Config':{'Labels':{'own':'1'}}}", 0, "create/Labels/own", "'1'"},
@@ -74,69 +76,70 @@ static const struct row {
 	{"its index", "{}", 0, "create/Labels/autoscale.index", "'3'"},
 	{"and its operation", "{}", 0, "create/Labels/autoscale.op", "'op-7'"},
 	{"a copy of a copy has its own index", "{'Config':{'Labels':{'autoscale.index':'2','autoscale.op':'old'}}}", 0,
-         "create/Labels/autoscale.index", "'3'"},
-	{"and operation", "{'Config':{'Labels':{'autoscale.index':'2','autoscale.op':'old'}}}", 0, "create/Labels/autoscale.op",
-         "'op-7'"},
+     "create/Labels/autoscale.index", "'3'"},
+	{"and operation", "{'Config':{'Labels':{'autoscale.index':'2','autoscale.op':'old'}}}", 0,
+     "create/Labels/autoscale.op", "'op-7'"},
 	{"compose's labels are not copied", "{'Config':{'Labels':{'com.docker.compose.project':'p'}}}", 0,
-         "create/Labels/com.docker.compose.project", NULL},
+     "create/Labels/com.docker.compose.project", NULL},
 	{"the service they named is kept",
-         "{'Config':{'Labels':{'autoscale.service':null,'com.docker.compose.service':'shop'}}}", 0,
-         "create/Labels/autoscale.service", "'shop'"},
+     "{'Config':{'Labels':{'autoscale.service':null,'com.docker.compose.service':'shop'}}}", 0,
+     "create/Labels/autoscale.service", "'shop'"},
 	{"a service by a variable needs no label",
-         "{'Config':{'Labels':{'autoscale.service':null},'Env':['AUTOSCALE_SERVICE=web']}}", 0,
-         "create/Labels/autoscale.service", "null"},
+     "{'Config':{'Labels':{'autoscale.service':null},'Env':['AUTOSCALE_SERVICE=web']}}", 0,
+     "create/Labels/autoscale.service", "null"},
 	{"a recreated container is no copy", "{}", RECREATE, "create/Labels/autoscale.copy-of", NULL},
 	{"it keeps compose's labels", "{'Config':{'Labels':{'com.docker.compose.project':'p'}}}", RECREATE,
-         "create/Labels/com.docker.compose.project", "'p'"},
+     "create/Labels/com.docker.compose.project", "'p'"},
 	{"no labels at all become ours", "{'Config':{'Labels':null}}", 0, "create/Labels/autoscale.op", "'op-7'"},
 	{"a swarm task is refused", "{'Config':{'Labels':{'com.docker.swarm.service.id':'x'}}}", 0, "error",
-         "scale the service"},
+     "scale the service"},
 	{"a Kubernetes pod's container is refused", "{'Config':{'Labels':{'io.kubernetes.pod.name':'x'}}}", 0, "error",
-         "Kubernetes"},
+     "Kubernetes"},
 	{"a Nomad job's is refused", "{'Config':{'Labels':{'com.hashicorp.nomad.alloc_id':'x'}}}", 0, "error", "Nomad"},
 
 	/* ports */
 	{"a port the engine picks is copied", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostIp':'','HostPort':''}]}}}", 0,
-         "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
+     "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
 	{"a port range is copied", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28100-28110'}]}}}", 0,
-         "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28100-28110'"},
+     "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28100-28110'"},
 	{"a bound port is exposed", "{'HostConfig':{'PortBindings':{'99/udp':[{'HostPort':''}]}}}", 0,
-         "create/ExposedPorts/99~udp", "{}"},
+     "create/ExposedPorts/99~udp", "{}"},
 	{"a fixed port is refused", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}", 0, "error",
-         "host port 28080 can be had once"},
+     "host port 28080 can be had once"},
 	{"a range of one port too", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080-28080'}]}}}", 0, "error",
-         "can be had once"},
+     "can be had once"},
 	{"unless autoscale.ports is auto",
-         "{'Config':{'Labels':{'autoscale.ports':'auto'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
-         0, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
+     "{'Config':{'Labels':{'autoscale.ports':'auto'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
+     0, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
 	{"or none",
-         "{'Config':{'Labels':{'autoscale.ports':'none'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'},"
-	 "{'HostPort':'28081'}]}}}",
-         0, "create/HostConfig/PortBindings", "{}"},
+     "{'Config':{'Labels':{'autoscale.ports':'none'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'},"
+     "{'HostPort':'28081'}]}}}",
+     0, "create/HostConfig/PortBindings", "{}"},
 	{"none leaves the ports that the engine picks",
-         "{'Config':{'Labels':{'autoscale.ports':'none'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'},"
-	 "{'HostPort':''}]}}}",
-         0, "create/HostConfig/PortBindings/80~tcp", "[{'HostPort':''}]"},
+     "{'Config':{'Labels':{'autoscale.ports':'none'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'},"
+     "{'HostPort':''}]}}}",
+     0, "create/HostConfig/PortBindings/80~tcp", "[{'HostPort':''}]"},
 	{"or same",
-         "{'Config':{'Labels':{'autoscale.ports':'same'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
-         0, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
+     "{'Config':{'Labels':{'autoscale.ports':'same'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
+     0, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
 	{"a word that autoscale.ports has not is a no",
-         "{'Config':{'Labels':{'autoscale.ports':'yes'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
-         0, "error", "can be had once"},
+     "{'Config':{'Labels':{'autoscale.ports':'yes'}},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
+     0, "error", "can be had once"},
 	{"the variable AUTOSCALE_PORTS says it too",
-         "{'Config':{'Env':['AUTOSCALE_PORTS=auto']},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}", 0,
-         "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
+     "{'Config':{'Env':['AUTOSCALE_PORTS=auto']},'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}", 0,
+     "create/HostConfig/PortBindings/80~tcp/0/HostPort", "''"},
 	{"a recreated container gets its port back", "{'HostConfig':{'PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}",
-         RECREATE, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
+     RECREATE, "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
 	{"nothing is exposed in another container's network", "{'HostConfig':{'NetworkMode':'container:x'}}", 0,
-         "create/ExposedPorts", NULL},
+     "create/ExposedPorts", NULL},
 
 	/* addresses */
 	{"a MAC address is not copied", "{'Config':{'MacAddress':'02:42:ac:11:99:99'}}", 0, "create/MacAddress", NULL},
 	{"and a note says so", "{'Config':{'MacAddress':'02:42:ac:11:99:99'}}", 0, "notes", "02:42:ac:11:99:99"},
 	{"a recreated container keeps it", "{'Config':{'MacAddress':'02:42:ac:11:99:99'}}", RECREATE, "create/MacAddress",
-         "'02:42:ac:11:99:99'"},
-	{"unless the engine had made it", "{'Config':{'MacAddress':'02:42:0a:5b:00:02'}}", RECREATE, "create/MacAddress", NULL},
+     "'02:42:ac:11:99:99'"},
+	{"unless the engine had made it", "{'Config':{'MacAddress':'02:42:0a:5b:00:02'}}", RECREATE, "create/MacAddress",
+     NULL},
 
 	/* rights */
 	{"a privileged container is refused", "{'HostConfig':{'Privileged':true}}", 0, "error", "privileged = allow"},
@@ -146,140 +149,147 @@ static const struct row {
 	{"the host's users are refused", "{'HostConfig':{'UsernsMode':'host'}}", 0, "error", "UsernsMode: host"},
 	{"the host's network is refused", "{'HostConfig':{'NetworkMode':'host'}}", 0, "error", "NetworkMode: host"},
 	{"an added capability is refused", "{'HostConfig':{'CapAdd':['CHOWN','NET_ADMIN']}}", 0, "error", "NET_ADMIN"},
-	{"one that each container has is none", "{'HostConfig':{'CapAdd':['CAP_CHOWN','KILL']}}", 0, "create/HostConfig/CapAdd",
-         "['CAP_CHOWN','KILL']"},
+	{"one that each container has is none", "{'HostConfig':{'CapAdd':['CAP_CHOWN','KILL']}}", 0,
+     "create/HostConfig/CapAdd", "['CAP_CHOWN','KILL']"},
 	{"a device is refused", "{'HostConfig':{'Devices':[{'PathOnHost':'/dev/x'}]}}", 0, "error", "devices"},
 	{"a device rule is refused", "{'HostConfig':{'DeviceCgroupRules':['c *:* rwm']}}", 0, "error", "devices"},
 	{"the engine's socket is refused", "{'Mounts':[{'Type':'bind','Source':'/var/run/docker.sock','RW':true}]}", 0,
-         "error", "the engine's socket (/var/run/docker.sock)"},
+     "error", "the engine's socket (/var/run/docker.sock)"},
 	{"a folder that holds it is refused", "{'Mounts':[{'Type':'bind','Source':'/run','RW':false}]}", 0, "error",
-         "the engine's socket (/run)"},
+     "the engine's socket (/run)"},
 	{"a folder of a like name is not", "{'Mounts':[{'Type':'bind','Source':'/running','RW':false}]}", 0,
-         "create/HostConfig/Memory", "67108864"},
+     "create/HostConfig/Memory", "67108864"},
 
 	/* volumes */
 	{"a named volume is shared", "{'HostConfig':{'Binds':['v1:/v:z,ro','v2:/w']}}", 0, "create/HostConfig/Binds",
-         "['v1:/v:z,ro','v2:/w']"},
+     "['v1:/v:z,ro','v2:/w']"},
 	{"and a note says so", "{'HostConfig':{'Binds':['v2:/w']}}", 0, "notes", "volume v2 is shared"},
 	{"a read-only one needs no note", "{'HostConfig':{'Binds':['v1:/v:z,ro']}}", 0, "notes/0", NULL},
 	{"a volume named rose is written to", "{'HostConfig':{'Binds':['v1:/v:rose']}}", 0, "notes", "volume v1 is shared"},
 	{"a host path is shared", "{'HostConfig':{'Binds':['/srv:/v']}}", 0, "notes", "host path /srv is shared"},
 	{"so is one of --mount", "{'HostConfig':{'Mounts':[{'Type':'volume','Source':'v3','Target':'/v'}]}}", 0, "notes",
-         "volume v3 is shared"},
-	{"an anonymous volume that was attached again is fresh in a copy", "{'HostConfig':{'Binds':['" ANON ":/data:ro']}}", 0,
-         "create/Volumes", "{'/data':{}}"},
-	{"and not bound", "{'HostConfig':{'Binds':['" ANON ":/data','v1:/v:ro']}}", 0, "create/HostConfig/Binds", "['v1:/v:ro']"},
-	{"also when it came by --mount",
-         "{'HostConfig':{'Mounts':[{'Type':'volume','Source':'" ANON "','Target':'/m'}]}}", 0, "create/HostConfig/Mounts",
-         "[{'Type':'volume','Target':'/m'}]"},
+     "volume v3 is shared"},
+	{"an anonymous volume that was attached again is fresh in a copy", "{'HostConfig':{'Binds':['" ANON ":/data:ro']}}",
+     0, "create/Volumes", "{'/data':{}}"},
+	{"and not bound", "{'HostConfig':{'Binds':['" ANON ":/data','v1:/v:ro']}}", 0, "create/HostConfig/Binds",
+     "['v1:/v:ro']"},
+	{"also when it came by --mount", "{'HostConfig':{'Mounts':[{'Type':'volume','Source':'" ANON "','Target':'/m'}]}}",
+     0, "create/HostConfig/Mounts", "[{'Type':'volume','Target':'/m'}]"},
 	{"a recreated container gets its anonymous volumes back",
-         "{'Config':{'Volumes':{'/data':{},'/v':{}}},'HostConfig':{'Binds':['v1:/v']},'Mounts':["
-	 "{'Type':'volume','Name':'" ANON "','Destination':'/data','RW':true},"
-	 "{'Type':'volume','Name':'v1','Destination':'/v','RW':true}]}",
-         RECREATE, "create/HostConfig/Binds", "['v1:/v','" ANON ":/data']"},
+     "{'Config':{'Volumes':{'/data':{},'/v':{}}},'HostConfig':{'Binds':['v1:/v']},'Mounts':["
+     "{'Type':'volume','Name':'" ANON "','Destination':'/data','RW':true},"
+     "{'Type':'volume','Name':'v1','Destination':'/v','RW':true}]}",
+     RECREATE, "create/HostConfig/Binds", "['v1:/v','" ANON ":/data']"},
 	{"also those of --mount",
-         "{'HostConfig':{'Mounts':[{'Type':'volume','Target':'/m'}]},'Mounts':[{'Type':'volume','Name':'" ANON
-	 "','Destination':'/m','RW':true}]}",
-         RECREATE, "create/HostConfig/Mounts", "[{'Type':'volume','Target':'/m','Source':'" ANON "'}]"},
+     "{'HostConfig':{'Mounts':[{'Type':'volume','Target':'/m'}]},'Mounts':[{'Type':'volume','Name':'" ANON
+     "','Destination':'/m','RW':true}]}",
+     RECREATE, "create/HostConfig/Mounts", "[{'Type':'volume','Target':'/m','Source':'" ANON "'}]"},
 
 	/* networks */
 	{"the network is copied by name, with the aliases but the source's id", "{}", 0, "create/NetworkingConfig",
-         "{'EndpointsConfig':{'n1':{'Aliases':['w']}}}"},
-	{"an alias that is the source's name is not copied", "{'NetworkSettings':{'Networks':{'n1':{'Aliases':['web','w']}}}}",
-         0, "create/NetworkingConfig/EndpointsConfig/n1/Aliases", "['w']"},
+     "{'EndpointsConfig':{'n1':{'Aliases':['w']}}}"},
+	{"an alias that is the source's name is not copied",
+     "{'NetworkSettings':{'Networks':{'n1':{'Aliases':['web','w']}}}}", 0,
+     "create/NetworkingConfig/EndpointsConfig/n1/Aliases", "['w']"},
 	{"links and driver options are copied",
-         "{'NetworkSettings':{'Networks':{'n1':{'Links':['peer:db'],'DriverOpts':{'a':'b'}}}}}", 0,
-         "create/NetworkingConfig/EndpointsConfig/n1", "{'Aliases':['w'],'Links':['peer:db'],'DriverOpts':{'a':'b'}}"},
+     "{'NetworkSettings':{'Networks':{'n1':{'Links':['peer:db'],'DriverOpts':{'a':'b'}}}}}", 0,
+     "create/NetworkingConfig/EndpointsConfig/n1", "{'Aliases':['w'],'Links':['peer:db'],'DriverOpts':{'a':'b'}}"},
 	{"a fixed address is not copied",
-         "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", 0,
-         "create/NetworkingConfig/EndpointsConfig/n1", "{'Aliases':['w']}"},
-	{"and a note says so", "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", 0, "notes",
-         "10.91.0.50"},
+     "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", 0,
+     "create/NetworkingConfig/EndpointsConfig/n1", "{'Aliases':['w']}"},
+	{"and a note says so", "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", 0,
+     "notes", "10.91.0.50"},
 	{"a recreated container keeps it",
-         "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", RECREATE,
-         "create/NetworkingConfig/EndpointsConfig/n1/IPAMConfig", "{'IPv4Address':'10.91.0.50'}"},
+     "{'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}", RECREATE,
+     "create/NetworkingConfig/EndpointsConfig/n1/IPAMConfig", "{'IPv4Address':'10.91.0.50'}"},
 	{"a second network is connected before the start",
-         "{'NetworkSettings':{'Networks':{'n2':{'NetworkID':'8888','Aliases':['m2','aaaabbbbcccc']}}}}", 0, "connect",
-         "[{'network':'n2','endpoint':{'Aliases':['m2']}}]"},
-	{"with one endpoint at create",
-         "{'NetworkSettings':{'Networks':{'n2':{'NetworkID':'8888'}}}}", 0, "create/NetworkingConfig",
-         "{'EndpointsConfig':{'n1':{'Aliases':['w']}}}"},
+     "{'NetworkSettings':{'Networks':{'n2':{'NetworkID':'8888','Aliases':['m2','aaaabbbbcccc']}}}}", 0, "connect",
+     "[{'network':'n2','endpoint':{'Aliases':['m2']}}]"},
+	{"with one endpoint at create", "{'NetworkSettings':{'Networks':{'n2':{'NetworkID':'8888'}}}}", 0,
+     "create/NetworkingConfig", "{'EndpointsConfig':{'n1':{'Aliases':['w']}}}"},
 	{"a network given by id is called by its name", "{'HostConfig':{'NetworkMode':'999900001111'}}", 0,
-         "create/HostConfig/NetworkMode", "'n1'"},
+     "create/HostConfig/NetworkMode", "'n1'"},
 	{"though the engine lists it twice",
-         "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'999900001111':{'NetworkID':"
-	 "'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
-         0, "create/HostConfig/NetworkMode", "'n1'"},
+     "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'999900001111':{'NetworkID':"
+     "'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
+     0, "create/HostConfig/NetworkMode", "'n1'"},
 	{"and is connected once",
-         "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'999900001111':{'NetworkID':"
-	 "'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
-         0, "connect", "[]"},
-	{"a container that left the default network starts in the one it has", "{'HostConfig':{'NetworkMode':'default'}}", 0,
-         "create/HostConfig/NetworkMode", "'n1'"},
+     "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'999900001111':{'NetworkID':"
+     "'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
+     0, "connect", "[]"},
+	{"a container that left the default network starts in the one it has", "{'HostConfig':{'NetworkMode':'default'}}",
+     0, "create/HostConfig/NetworkMode", "'n1'"},
 	{"one on the default network says nothing of it",
-         "{'HostConfig':{'NetworkMode':'default'},'NetworkSettings':{'Networks':{'bridge':{'Aliases':null},'n1':null}}}", 0,
-         "create/HostConfig/NetworkMode", "'default'"},
+     "{'HostConfig':{'NetworkMode':'default'},'NetworkSettings':{'Networks':{'bridge':{'Aliases':null},'n1':null}}}", 0,
+     "create/HostConfig/NetworkMode", "'default'"},
 	{"one that left its only network leaves it too", "{'NetworkSettings':null}", 0, "connect", "[]"},
 	{"the network of another container stays", "{'HostConfig':{'NetworkMode':'container:x'}}", 0,
-         "create/HostConfig/NetworkMode", "'container:x'"},
+     "create/HostConfig/NetworkMode", "'container:x'"},
 	{"and nothing is connected", "{'HostConfig':{'NetworkMode':'container:x'}}", 0, "create/NetworkingConfig", NULL},
 
 	/* another host */
 	{"a host path binds to its host", "{'Mounts':[{'Type':'bind','Source':'/srv'}]}", ELSEWHERE, "error",
-         "/srv is on its host only"},
+     "/srv is on its host only"},
 	{"a named volume too", "{'Mounts':[{'Type':'volume','Name':'v1'}]}", ELSEWHERE, "error", "v1 is on its host only"},
-	{"an anonymous one does not", "{'Mounts':[{'Type':'volume','Name':'" ANON "'}]}", ELSEWHERE, "create/HostConfig/Memory",
-         "67108864"},
+	{"an anonymous one does not", "{'Mounts':[{'Type':'volume','Name':'" ANON "'}]}", ELSEWHERE,
+     "create/HostConfig/Memory", "67108864"},
 	{"a link does", "{'HostConfig':{'Links':['/a:/web/b']}}", ELSEWHERE, "error", "Links is on its host only"},
 	{"volumes of another container do", "{'HostConfig':{'VolumesFrom':['x']}}", ELSEWHERE, "error", "VolumesFrom"},
-	{"another container's network does", "{'HostConfig':{'NetworkMode':'container:x'}}", ELSEWHERE, "error", "NetworkMode"},
+	{"another container's network does", "{'HostConfig':{'NetworkMode':'container:x'}}", ELSEWHERE, "error",
+     "NetworkMode"},
 
 	/* a recreated container, beyond what is said above */
-	{"recreated: privileges need leave too", "{'HostConfig':{'Privileged':true}}", RECREATE, "error", "privileged = allow"},
+	{"recreated: privileges need leave too", "{'HostConfig':{'Privileged':true}}", RECREATE, "error",
+     "privileged = allow"},
 	{"recreated: a capability too", "{'HostConfig':{'CapAdd':['ALL']}}", RECREATE, "error", "capability ALL"},
 	{"recreated: a device too", "{'HostConfig':{'Devices':[{'PathOnHost':'/dev/x'}]}}", RECREATE, "error", "devices"},
-	{"recreated: a device rule too", "{'HostConfig':{'DeviceCgroupRules':['c *:* rwm']}}", RECREATE, "error", "devices"},
+	{"recreated: a device rule too", "{'HostConfig':{'DeviceCgroupRules':['c *:* rwm']}}", RECREATE, "error",
+     "devices"},
 	{"recreated: the host's processes too", "{'HostConfig':{'PidMode':'host'}}", RECREATE, "error", "PidMode"},
 	{"recreated: its shared memory too", "{'HostConfig':{'IpcMode':'host'}}", RECREATE, "error", "IpcMode"},
 	{"recreated: its users too", "{'HostConfig':{'UsernsMode':'host'}}", RECREATE, "error", "UsernsMode"},
 	{"recreated: its network too", "{'HostConfig':{'NetworkMode':'host'}}", RECREATE, "error", "NetworkMode"},
-	{"recreated: the engine's socket too", "{'Mounts':[{'Type':'bind','Source':'/x/podman.sock'}]}", RECREATE, "error", "socket"},
-	{"recreated: a swarm task is swarm's to recreate", "{'Config':{'Labels':{'com.docker.swarm.task.id':'x'}}}", RECREATE,
-         "error", "scale the service"},
+	{"recreated: the engine's socket too", "{'Mounts':[{'Type':'bind','Source':'/x/podman.sock'}]}", RECREATE, "error",
+     "socket"},
+	{"recreated: a swarm task is swarm's to recreate", "{'Config':{'Labels':{'com.docker.swarm.task.id':'x'}}}",
+     RECREATE, "error", "scale the service"},
 	{"recreated: a generated host name is made anew", "{}", RECREATE, "create/Hostname", NULL},
 	{"recreated: a moved tag is pinned", "{}", RECREATE | MOVED, "create/Image", "'" IMAGE "'"},
 	{"recreated: no entrypoint is said without asking the image", "{}", RECREATE, "create/Entrypoint", "['']"},
 	{"recreated: it has its operation", "{}", RECREATE, "create/Labels/autoscale.op", "'op-7'"},
-	{"recreated: its index stays", "{'Config':{'Labels':{'autoscale.index':'2'}}}", RECREATE, "create/Labels/autoscale.index",
-         "'2'"},
+	{"recreated: its index stays", "{'Config':{'Labels':{'autoscale.index':'2'}}}", RECREATE,
+     "create/Labels/autoscale.index", "'2'"},
 	{"recreated: a bound port is exposed", "{'HostConfig':{'PortBindings':{'99/udp':[{'HostPort':'99'}]}}}", RECREATE,
-         "create/ExposedPorts/99~udp", "{}"},
+     "create/ExposedPorts/99~udp", "{}"},
 	{"recreated: what the engine fills in stays out", "{}", RECREATE, "create/HostConfig",
-         "{'NetworkMode':'n1','Binds':null,'PortBindings':{},'Memory':67108864,'NanoCpus':500000000,'MemorySwappiness':10}"},
-	{"recreated: no kernel memory", "{'HostConfig':{'KernelMemoryTCP':0}}", RECREATE, "create/HostConfig/KernelMemoryTCP", NULL},
+     "{'NetworkMode':'n1','Binds':null,'PortBindings':{},'Memory':67108864,'NanoCpus':500000000,'MemorySwappiness':"
+     "10}"},
+	{"recreated: no kernel memory", "{'HostConfig':{'KernelMemoryTCP':0}}", RECREATE,
+     "create/HostConfig/KernelMemoryTCP", NULL},
 	{"recreated: on another engine, its masked paths", "{'HostConfig':{'MaskedPaths':['/a']}}", RECREATE | ELSEWHERE,
-         "create/HostConfig/MaskedPaths", NULL},
+     "create/HostConfig/MaskedPaths", NULL},
 	{"recreated: and its read-only paths", "{'HostConfig':{'ReadonlyPaths':['/a']}}", RECREATE | ELSEWHERE,
-         "create/HostConfig/ReadonlyPaths", NULL},
+     "create/HostConfig/ReadonlyPaths", NULL},
 	{"recreated: a read-only volume stays so",
-         "{'Config':{'Volumes':{'/data':{}}},'Mounts':[{'Type':'volume','Name':'" ANON "','Destination':'/data','RW':false}]}",
-         RECREATE, "create/HostConfig/Binds", "['" ANON ":/data:ro']"},
+     "{'Config':{'Volumes':{'/data':{}}},'Mounts':[{'Type':'volume','Name':'" ANON
+     "','Destination':'/data','RW':false}]}",
+     RECREATE, "create/HostConfig/Binds", "['" ANON ":/data:ro']"},
 	{"recreated: a generated MAC address is not pinned", "{}", RECREATE, "create/NetworkingConfig/EndpointsConfig/n1",
-         "{'Aliases':['w']}"},
-	{"recreated: a chosen one is", "{'NetworkSettings':{'Networks':{'n1':{'MacAddress':'02:42:ac:11:99:99'}}}}", RECREATE,
-         "create/NetworkingConfig/EndpointsConfig/n1/MacAddress", "'02:42:ac:11:99:99'"},
+     "{'Aliases':['w']}"},
+	{"recreated: a chosen one is", "{'NetworkSettings':{'Networks':{'n1':{'MacAddress':'02:42:ac:11:99:99'}}}}",
+     RECREATE, "create/NetworkingConfig/EndpointsConfig/n1/MacAddress", "'02:42:ac:11:99:99'"},
 	{"another engine has its own read-only paths", "{'HostConfig':{'ReadonlyPaths':['/a']}}", ELSEWHERE,
-         "create/HostConfig/ReadonlyPaths", NULL},
+     "create/HostConfig/ReadonlyPaths", NULL},
 	{"the engine's cgroup is not sent back", "{}", 0, "create/HostConfig/Cgroup", NULL},
-	{"nor an unset limit of kernel buffers", "{'HostConfig':{'KernelMemoryTCP':0}}", 0, "create/HostConfig/KernelMemoryTCP",
-         NULL},
+	{"nor an unset limit of kernel buffers", "{'HostConfig':{'KernelMemoryTCP':0}}", 0,
+     "create/HostConfig/KernelMemoryTCP", NULL},
 	{"in the host's network no port is published, so none is in the way",
-         "{'HostConfig':{'NetworkMode':'host','PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}", ALLOWED,
-         "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
+     "{'HostConfig':{'NetworkMode':'host','PortBindings':{'80/tcp':[{'HostPort':'28080'}]}}}", ALLOWED,
+     "create/HostConfig/PortBindings/80~tcp/0/HostPort", "'28080'"},
 	{"of several networks the one that the id means is the first",
-         "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'n1':null,'a2':{'NetworkID':'8888'},"
-	 "'n3':{'NetworkID':'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
-         0, "create/HostConfig/NetworkMode", "'n3'"},
+     "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'n1':null,'a2':{'NetworkID':'8888'},"
+     "'n3':{'NetworkID':'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
+     0, "create/HostConfig/NetworkMode", "'n3'"},
 
 	/* not a document */
 	{"a document without an id is no container", "{'Id':null}", 0, "error", "no Id"},
@@ -387,7 +397,8 @@ static void run_left_network(void)
 	(void)json_object_clear(walk(doc, "NetworkSettings/Networks"));
 	OK(copy_make(doc, &o, &r, &err) == 0 && json_equal(r.connect, want),
 	   "a copy of one that has left its only network is to leave it before the start");
-	IS_STR(json_string_value(walk(r.create, "Labels/autoscale.copy-of")), ID, "without a given original it is the source");
+	IS_STR(json_string_value(walk(r.create, "Labels/autoscale.copy-of")), ID,
+	       "without a given original it is the source");
 	OK(!walk(r.create, "Labels/autoscale.op"), "without an operation there is no label for it");
 	json_decref(doc);
 	json_decref(want);
@@ -425,52 +436,55 @@ static const struct {
 	{"a container's name has no slash", "{}", false, "name", "'web'"},
 	{"its host is named", "{}", false, "host", "'h1'"},
 	{"a time has milliseconds", "{'Created':'2026-11-24T02:55:16.123456789Z'}", false, "created",
-         "'2026-11-24T02:55:16.123Z'"},
+     "'2026-11-24T02:55:16.123Z'"},
 	{"a time that never was is null", "{'State':{'StartedAt':'0001-01-01T00:00:00Z'}}", false, "started", "null"},
 	{"no health check is null", "{'State':{'Status':'running'}}", false, "health", "null"},
 	{"Podman's empty health is null", "{'State':{'Health':{'Status':''}}}", false, "health", "null"},
 	{"health is the engine's", "{'State':{'Health':{'Status':'starting'}}}", false, "health", "'starting'"},
 	{"an index is a number", "{'Config':{'Labels':{'autoscale.index':'12'}}}", false, "index", "12"},
-	{"a label that is no number is no index", "{'Config':{'Labels':{'autoscale.index':'1e3'}}}", false, "index", "null"},
+	{"a label that is no number is no index", "{'Config':{'Labels':{'autoscale.index':'1e3'}}}", false, "index",
+     "null"},
 	{"an original is no copy", "{}", false, "copy", "false"},
 	{"a copy is one", "{'Config':{'Labels':{'autoscale.copy-of':'x'}}}", false, "copy", "true"},
 	{"a running container has addresses", "{'State':{'Running':true}}", false, "addresses", "{'n1':'10.91.0.2'}"},
 	{"a stopped one has none", "{'State':{'Running':false}}", false, "addresses", "{}"},
 	{"an IPv6 address will do",
-         "{'State':{'Running':true},'NetworkSettings':{'Networks':{'n1':{'IPAddress':'','GlobalIPv6Address':'fd00::2'}}}}",
-         false, "addresses", "{'n1':'fd00::2'}"},
+     "{'State':{'Running':true},'NetworkSettings':{'Networks':{'n1':{'IPAddress':'','GlobalIPv6Address':'fd00::2'}}}}",
+     false, "addresses", "{'n1':'fd00::2'}"},
 	{"an exposed port is not published", "{}", false, "ports",
-         "[{'port':80,'protocol':'tcp','published':null,'ip':null}]"},
+     "[{'port':80,'protocol':'tcp','published':null,'ip':null}]"},
 	{"a published port has both numbers",
-         "{'NetworkSettings':{'Ports':{'80/tcp':[{'HostIp':'0.0.0.0','HostPort':'32768'}],'53/udp':null}}}", false, "ports",
-         "[{'port':80,'protocol':'tcp','published':32768,'ip':'0.0.0.0'},"
-	 "{'port':53,'protocol':'udp','published':null,'ip':null}]"},
+     "{'NetworkSettings':{'Ports':{'80/tcp':[{'HostIp':'0.0.0.0','HostPort':'32768'}],'53/udp':null}}}", false, "ports",
+     "[{'port':80,'protocol':'tcp','published':32768,'ip':'0.0.0.0'},"
+     "{'port':53,'protocol':'udp','published':null,'ip':null}]"},
 	{"only the variables meant for us are shown",
-         "{'Config':{'Env':['SECRET=x','AUTOSCALE_MAX=3','VIRTUAL_HOST=a.example','AUTOSCALE_STORE=mysql://u:pw@db/as']}}",
-         false, "variables", "{'AUTOSCALE_MAX':'3','VIRTUAL_HOST':'a.example'}"},
+     "{'Config':{'Env':['SECRET=x','AUTOSCALE_MAX=3','VIRTUAL_HOST=a.example','AUTOSCALE_STORE=mysql://u:pw@db/as']}}",
+     false, "variables", "{'AUTOSCALE_MAX':'3','VIRTUAL_HOST':'a.example'}"},
 	{"of a variable given twice the last counts", "{'Config':{'Env':['AUTOSCALE_MAX=3','AUTOSCALE_MAX=4']}}", false,
-         "variables", "{'AUTOSCALE_MAX':'4'}"},
+     "variables", "{'AUTOSCALE_MAX':'4'}"},
 	{"no labels are an empty object", "{'Config':{'Labels':null}}", false, "labels", "{}"},
 	{"a label's odd bytes stay JSON", "{'Config':{'Labels':{'a\\u0007\\u009b':'\\u202e\\\"'}}}", false,
-         "labels/a\a\xc2\x9b", "'\\u202e\\\"'"},
+     "labels/a\a\xc2\x9b", "'\\u202e\\\"'"},
 
 	{"half a CPU", "{}", true, "cpu", "0.5"},
-	{"by quota and period too", "{'HostConfig':{'NanoCpus':0,'CpuQuota':150000,'CpuPeriod':100000}}", true, "cpu", "1.5"},
+	{"by quota and period too", "{'HostConfig':{'NanoCpus':0,'CpuQuota':150000,'CpuPeriod':100000}}", true, "cpu",
+     "1.5"},
 	{"whole CPUs are an integer", "{'HostConfig':{'NanoCpus':2000000000}}", true, "cpu", "2"},
 	{"no limit is null", "{'HostConfig':{'NanoCpus':0}}", true, "cpu", "null"},
 	{"memory is bytes", "{}", true, "memory", "67108864"},
 	{"no memory limit is null", "{'HostConfig':{'Memory':0}}", true, "memory", "null"},
 	{"the environment shows names only", "{}", true, "env", "['PATH','E','BARE']"},
 	{"networks are names", "{}", true, "networks", "['n1']"},
-	{"restart as docker run takes it", "{'HostConfig':{'RestartPolicy':{'Name':'on-failure','MaximumRetryCount':3}}}", true,
-         "restart", "'on-failure:3'"},
-	{"no restart policy is no", "{'HostConfig':{'RestartPolicy':{'Name':'','MaximumRetryCount':0}}}", true, "restart", "'no'"},
+	{"restart as docker run takes it", "{'HostConfig':{'RestartPolicy':{'Name':'on-failure','MaximumRetryCount':3}}}",
+     true, "restart", "'on-failure:3'"},
+	{"no restart policy is no", "{'HostConfig':{'RestartPolicy':{'Name':'','MaximumRetryCount':0}}}", true, "restart",
+     "'no'"},
 	{"volumes and tmpfs",
-         "{'HostConfig':{'Tmpfs':{'/t':'size=64k'}},'Mounts':[{'Type':'volume','Name':'v1','Source':'/var/lib/docker/v1',"
-	 "'Destination':'/v','Mode':'z','RW':true}]}",
-         true, "volumes",
-         "[{'type':'volume','source':'v1','destination':'/v','mode':'z','rw':true},"
-	 "{'type':'tmpfs','source':null,'destination':'/t','mode':'size=64k','rw':true}]"},
+     "{'HostConfig':{'Tmpfs':{'/t':'size=64k'}},'Mounts':[{'Type':'volume','Name':'v1','Source':'/var/lib/docker/v1',"
+     "'Destination':'/v','Mode':'z','RW':true}]}",
+     true, "volumes",
+     "[{'type':'volume','source':'v1','destination':'/v','mode':'z','rw':true},"
+     "{'type':'tmpfs','source':null,'destination':'/t','mode':'size=64k','rw':true}]"},
 	{"the image's id", "{}", true, "image_id", "'" IMAGE "'"},
 	{"no create request unless it was given", "{}", true, "create", NULL},
 };
@@ -527,10 +541,11 @@ static void *allocate(size_t n) { return ++allocations >= fails_from ? NULL : ma
 static void run_out_of_memory(void)
 {
 	const struct copy_options o = {.name = "web-3", .copy_of = ID, .op_id = "op-7", .index = 3};
-	json_t *doc = json(plain), *patch = json("{'Config':{'Labels':{'com.docker.compose.service':'a','autoscale.service':null},"
-	                                         "'MacAddress':'02:42:ac:11:99:99'},'HostConfig':{'Binds':['v:/v','" ANON ":/a'],"
-	                                         "'PortBindings':{'9/tcp':[{'HostPort':''}]}},'NetworkSettings':{'Networks':"
-	                                         "{'n2':{'NetworkID':'8888','Aliases':['m2'],'DriverOpts':{'a':'b'}}}}}");
+	json_t *doc = json(plain),
+		   *patch = json("{'Config':{'Labels':{'com.docker.compose.service':'a','autoscale.service':null},"
+	                     "'MacAddress':'02:42:ac:11:99:99'},'HostConfig':{'Binds':['v:/v','" ANON ":/a'],"
+	                     "'PortBindings':{'9/tcp':[{'HostPort':''}]}},'NetworkSettings':{'Networks':"
+	                     "{'n2':{'NetworkID':'8888','Aliases':['m2'],'DriverOpts':{'a':'b'}}}}}");
 	long told = 0;
 	bool made = false;
 
@@ -545,7 +560,8 @@ static void run_out_of_memory(void)
 		told += !made && err.code == ERR_TEMPORARY && !r.create && !r.connect && !r.notes;
 		copy_release(&r);
 	}
-	OK(made && told == fails_from - 2 && told > 50, "each of %ld allocations that may fail is told, none is swallowed", told);
+	OK(made && told == fails_from - 2 && told > 50, "each of %ld allocations that may fail is told, none is swallowed",
+	   told);
 	json_decref(doc);
 	json_decref(patch);
 }

@@ -86,14 +86,14 @@ static void write_json(const char *file, const json_t *value)
 static bool jq(const json_t *s, const json_t *c, const json_t *notes, const char *expression)
 {
 	static const char defs[] =
-	        "def clean: .Config.Hostname = null "
-	        "  | .Config.Labels |= with_entries(select(.key | startswith(\"autoscale.\") | not));"
-	        "def Gbut(p): ($s[0] | clean | delpaths([p])) as $a | ($c[0] | clean | delpaths([p])) as $b"
-	        "  | $a.Config == $b.Config and $a.HostConfig == $b.HostConfig and $a.Image == $b.Image"
-	        "    and $b.State.Running and $a.Id != $b.Id and $a.Name != $b.Name;"
-	        "def G: Gbut([\"nothing\"]);"
-	        "def own: $c[0].Config.Hostname == $c[0].Id[0:12];"
-	        "$s[0] as $s0 | $c[0] as $c0 | ";
+		"def clean: .Config.Hostname = null "
+		"  | .Config.Labels |= with_entries(select(.key | startswith(\"autoscale.\") | not));"
+		"def Gbut(p): ($s[0] | clean | delpaths([p])) as $a | ($c[0] | clean | delpaths([p])) as $b"
+		"  | $a.Config == $b.Config and $a.HostConfig == $b.HostConfig and $a.Image == $b.Image"
+		"    and $b.State.Running and $a.Id != $b.Id and $a.Name != $b.Name;"
+		"def G: Gbut([\"nothing\"]);"
+		"def own: $c[0].Config.Hostname == $c[0].Id[0:12];"
+		"$s[0] as $s0 | $c[0] as $c0 | ";
 	struct buf script = BUF_INIT(1u << 20);
 	FILE *f;
 
@@ -178,7 +178,8 @@ static void test_life(void)
 	struct ready_target t;
 
 	OK(docker->ping(engine, &err) == 0, "an engine is found and its version agreed: %s", err.message);
-	OK(make("as-test-life", "{\"Image\":\"webapp:1\",\"Labels\":{\"as.test\":\"a b\\\"&=/\"}}", id, &err) && strlen(id) == 64,
+	OK(make("as-test-life", "{\"Image\":\"webapp:1\",\"Labels\":{\"as.test\":\"a b\\\"&=/\"}}", id, &err) &&
+	       strlen(id) == 64,
 	   "a container is created: %s", err.message);
 	OK(docker->start(engine, id, &already, &err) == 0 && !already, "it is started");
 	OK(docker->start(engine, id, &already, &err) == 0 && already, "a second start finds it running");
@@ -190,8 +191,8 @@ static void test_life(void)
 	OK(docker->inspect(engine, part, &doc, &err) == 0, "and by its short id");
 	json_decref(doc);
 	(void)snprintf(part, sizeof part, "%.8s", id);
-	OK(docker->inspect(engine, part, &doc, &err) < 0 && err.code == ERR_NOT_FOUND, "but not by another beginning of its id: %s",
-	   err.message);
+	OK(docker->inspect(engine, part, &doc, &err) < 0 && err.code == ERR_NOT_FOUND,
+	   "but not by another beginning of its id: %s", err.message);
 	OK(docker->stop(engine, part, 0, &already, &err) == 0 && already && !is_gone(id),
 	   "a stop of a name that begins its id does not touch it");
 	OK(docker->remove(engine, part, true, &already, &err) == 0 && already && !is_gone(id), "nor does a removal");
@@ -229,15 +230,15 @@ static void test_refusals(void)
 	json_t *config = NULL;
 
 	OK(!make("as-test-bad", "{\"Image\":\"no-such:1\"}", id, &err) && err.code == ERR_NOT_FOUND && !err.retry &&
-	           strstr(err.message, "404 no image no-such:1"),
+	       strstr(err.message, "404 no image no-such:1"),
 	   "an image that is not there: %s", err.message);
-	OK(!make("as-test-bad", "{\"Image\":\"webapp:1\",\"HostConfig\":{\"Memory\":1}}", id, &err) && err.code == ERR_REMOTE &&
-	           !err.retry,
+	OK(!make("as-test-bad", "{\"Image\":\"webapp:1\",\"HostConfig\":{\"Memory\":1}}", id, &err) &&
+	       err.code == ERR_REMOTE && !err.retry,
 	   "a request that the engine does not like: %s", err.message);
-	OK(!make("no good", "{\"Image\":\"webapp:1\"}", id, &err) && err.code == ERR_REMOTE, "a name that it does not like: %s",
-	   err.message);
+	OK(!make("no good", "{\"Image\":\"webapp:1\"}", id, &err) && err.code == ERR_REMOTE,
+	   "a name that it does not like: %s", err.message);
 	OK(make("as-test-net", "{\"Image\":\"webapp:1\",\"HostConfig\":{\"NetworkMode\":\"as-none\"}}", id, &err) &&
-	           docker->start(engine, id, &already, &err) < 0 && err.code == ERR_REMOTE,
+	       docker->start(engine, id, &already, &err) < 0 && err.code == ERR_REMOTE,
 	   "a network that is not there is no missing container: %s", err.message);
 	take_away(id);
 
@@ -245,7 +246,7 @@ static void test_refusals(void)
 	OK(docker->image_id(engine, "img:none", image, &err) < 0 && err.code == ERR_NOT_FOUND, "unless it is not there: %s",
 	   err.message);
 	OK(docker->image_config(engine, "img:1", &config, &err) == 0 &&
-	           json_array_size(json_object_get(config, "Entrypoint")) == 2,
+	       json_array_size(json_object_get(config, "Entrypoint")) == 2,
 	   "and a configuration");
 	json_decref(config);
 }
@@ -265,7 +266,8 @@ static void test_networks(void)
 	OK(docker->start(engine, id, &already, &err) == 0, "starts");
 	OK(docker->connect(engine, "n2", id, endpoint, &err) == 0, "joins it again, and is in it already: %s", err.message);
 	doc = look(id);
-	OK(jq(doc, NULL, NULL, "$s0.NetworkSettings.Networks | keys == [\"n1\",\"n2\"] and (.n2.Aliases | index(\"m2\") != null)"),
+	OK(jq(doc, NULL, NULL,
+	      "$s0.NetworkSettings.Networks | keys == [\"n1\",\"n2\"] and (.n2.Aliases | index(\"m2\") != null)"),
 	   "it is in both, by the alias that it was given");
 	json_decref(doc);
 	OK(docker->connect(engine, "as-none", id, endpoint, &err) < 0 && err.code == ERR_NOT_FOUND,
@@ -340,11 +342,12 @@ static int silent_port(int *fd, int backlog)
 /* Takes every place in the queue of a port that accepts nothing, until the process ends. */
 static void fill(int port)
 {
-	const struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	                              .sin_port = htons((uint16_t)port)};
+	const struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
 
 	for (int i = 0; i < 16; i++)
-		(void)connect(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), (const struct sockaddr *)&a, sizeof a);
+		(void)connect(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), (const struct sockaddr *)&a,
+		              sizeof a);
 }
 
 static void test_http(void)
@@ -360,8 +363,8 @@ static void test_http(void)
 	struct http_target target = {.base = base, .name = "peer", .call_ms = 300};
 	struct http *h = http_new(&target, &err);
 	const int64_t began = clock_monotonic_ms();
-	OK(h && http_call(h, "GET", "/", NULL, 0, NULL, 0, &reply, &status, &err) < 0 && err.code == ERR_UNAVAILABLE && err.retry &&
-	           strstr(err.message, "no complete answer to GET /"),
+	OK(h && http_call(h, "GET", "/", NULL, 0, NULL, 0, &reply, &status, &err) < 0 && err.code == ERR_UNAVAILABLE &&
+	       err.retry && strstr(err.message, "no complete answer to GET /"),
 	   "a peer that says nothing is unavailable: %s", err.message);
 	OK(clock_monotonic_ms() - began < 1300, "within the limit");
 	http_free(h);
@@ -369,22 +372,23 @@ static void test_http(void)
 	target.connect_ms = 200;
 	target.call_ms = 0;
 	h = http_new(&target, &err);
-	OK(h && http_call(h, "GET", "/", NULL, 0, NULL, 0, &reply, &status, &err) < 0 && err.code == ERR_UNAVAILABLE && err.retry &&
-	           strstr(err.message, "cannot connect to http://127.0.0.1:"),
+	OK(h && http_call(h, "GET", "/", NULL, 0, NULL, 0, &reply, &status, &err) < 0 && err.code == ERR_UNAVAILABLE &&
+	       err.retry && strstr(err.message, "cannot connect to http://127.0.0.1:"),
 	   "a peer that does not accept is unavailable: %s", err.message);
 	http_free(h);
 
-	target = (struct http_target){.unix_path = host.url + strlen("unix://"), .base = "http://localhost", .name = "peer",
-	                              .header = "api-version"};
+	target = (struct http_target){
+		.unix_path = host.url + strlen("unix://"), .base = "http://localhost", .name = "peer", .header = "api-version"};
 	h = http_new(&target, &err);
-	OK(h && http_call(h, "GET", "/_ping", NULL, 0, NULL, 0, &reply, &status, &err) == 0 && status == 200 && *http_header(h),
+	OK(h && http_call(h, "GET", "/_ping", NULL, 0, NULL, 0, &reply, &status, &err) == 0 && status == 200 &&
+	       *http_header(h),
 	   "an answer's header is kept");
 	OK(h && http_call(h, "GET", "/info", NULL, 0, NULL, 0, &reply, &status, &err) < 0 && err.code == ERR_LIMIT,
 	   "an answer larger than the buffer is an error: %s", err.message);
 	OK(h && http_call(h, "GET", "/_ping", NULL, 0, NULL, 0, &reply, &status, &err) == 0 && status == 200,
 	   "and the next call works again");
-	OK(h && http_call(h, "GET", "/events", NULL, 0, NULL, 200, &reply, &status, &err) < 0 && err.code == ERR_UNAVAILABLE &&
-	           strstr(err.message, "no complete answer to GET /events"),
+	OK(h && http_call(h, "GET", "/events", NULL, 0, NULL, 200, &reply, &status, &err) < 0 &&
+	       err.code == ERR_UNAVAILABLE && strstr(err.message, "no complete answer to GET /events"),
 	   "a stream that does not end is cut: %s", err.message);
 	OK(h && http_call(h, "GET", "//%2e%2e/_ping", NULL, 0, NULL, 0, &reply, &status, &err) == 0 && status != 200,
 	   "a redirect is not followed");
@@ -419,16 +423,17 @@ static void test_peers(void)
 static void test_tls(void)
 {
 	static const char certificates[] =
-	        "set -e; mk() { openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1/$2.pem"
-	        " -out r.csr -subj /CN=$3; openssl x509 -req -in r.csr -CA $4/ca.pem -CAkey $4/ca-key.pem -CAcreateserial"
-	        " -out $1/$5.pem -days ${6:-1} -extfile ext -extensions $7; };"
-	        "printf '[s]\\nsubjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n[c]\\nextendedKeyUsage=clientAuth\\n' >ext;"
-	        "for d in good foreign wrongca; do mkdir $d; done; for d in good foreign; do openssl req -x509 -newkey ec"
-	        " -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $d/ca-key.pem -out $d/ca.pem -subj /CN=$d -days 1; done;"
-	        "mk good server-key 127.0.0.1 good server 1 s; mk good key client good cert 1 c;"
-	        "mk foreign key client foreign cert 1 c; cp good/cert.pem good/key.pem wrongca; cp foreign/ca.pem wrongca;"
-	        "cp good/ca.pem foreign/ca.pem; mkdir usage; cp good/ca.pem usage; cp good/server.pem usage/cert.pem;"
-	        "cp good/server-key.pem usage/key.pem; mkdir empty";
+		"set -e; mk() { openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1/$2.pem"
+		" -out r.csr -subj /CN=$3; openssl x509 -req -in r.csr -CA $4/ca.pem -CAkey $4/ca-key.pem -CAcreateserial"
+		" -out $1/$5.pem -days ${6:-1} -extfile ext -extensions $7; };"
+		"printf "
+		"'[s]\\nsubjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n[c]\\nextendedKeyUsage=clientAuth\\n' >ext;"
+		"for d in good foreign wrongca; do mkdir $d; done; for d in good foreign; do openssl req -x509 -newkey ec"
+		" -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $d/ca-key.pem -out $d/ca.pem -subj /CN=$d -days 1; done;"
+		"mk good server-key 127.0.0.1 good server 1 s; mk good key client good cert 1 c;"
+		"mk foreign key client foreign cert 1 c; cp good/cert.pem good/key.pem wrongca; cp foreign/ca.pem wrongca;"
+		"cp good/ca.pem foreign/ca.pem; mkdir usage; cp good/ca.pem usage; cp good/server.pem usage/cert.pem;"
+		"cp good/server-key.pem usage/key.pem; mkdir empty";
 	char script[400], url[64], path[80];
 	int fd;
 	const int port = silent_port(&fd, 4);
@@ -441,14 +446,15 @@ static void test_tls(void)
 	if (!OK(must(certificates), "certificates are made"))
 		return;
 	(void)close(fd);
-	(void)snprintf(script, sizeof script,
-	               "exec socat OPENSSL-LISTEN:%d,bind=127.0.0.1,reuseaddr,fork,cert=good/server.pem,key=good/server-key.pem,"
-	               "cafile=good/ca.pem,verify=1 UNIX-CONNECT:%s",
-	               port, host.url + strlen("unix://"));
+	(void)snprintf(
+		script, sizeof script,
+		"exec socat OPENSSL-LISTEN:%d,bind=127.0.0.1,reuseaddr,fork,cert=good/server.pem,key=good/server-key.pem,"
+		"cafile=good/ca.pem,verify=1 UNIX-CONNECT:%s",
+		port, host.url + strlen("unix://"));
 	const pid_t front = start(script);
 	(void)snprintf(url, sizeof url, "tcp://127.0.0.1:%d", port);
-	(void)snprintf(script, sizeof script, "for i in $(seq 100); do bash -c '</dev/tcp/127.0.0.1/%d' && exit; sleep 0.02; done; false",
-	               port);
+	(void)snprintf(script, sizeof script,
+	               "for i in $(seq 100); do bash -c '</dev/tcp/127.0.0.1/%d' && exit; sleep 0.02; done; false", port);
 	OK(must(script), "a TLS front listens");
 
 	(void)snprintf(path, sizeof path, "%s/good", folder);
@@ -456,7 +462,8 @@ static void test_tls(void)
 	OK(e && docker->ping(e, &err) == 0, "with our certificate the engine answers over TLS: %s", err.message);
 	docker->close(e);
 	(void)snprintf(path, sizeof path, "%s/foreign", folder);
-	expect(url, path, ERR_DENIED, "tls: certificate refused", "a foreign client certificate is refused, and never tried again");
+	expect(url, path, ERR_DENIED, "tls: certificate refused",
+	       "a foreign client certificate is refused, and never tried again");
 	(void)snprintf(path, sizeof path, "%s/wrongca", folder);
 	expect(url, path, ERR_DENIED, "the certificate of https://127.0.0.1", "a server of another authority is refused");
 	(void)snprintf(path, sizeof path, "%s/usage", folder);
@@ -473,11 +480,11 @@ static void test_tls(void)
 	(void)kill(front, SIGTERM);
 	(void)waitpid(front, NULL, 0);
 
-	(void)snprintf(script, sizeof script, "exec socat TCP-LISTEN:%d,bind=127.0.0.1,reuseaddr,fork UNIX-CONNECT:%s", port,
-	               host.url + strlen("unix://"));
+	(void)snprintf(script, sizeof script, "exec socat TCP-LISTEN:%d,bind=127.0.0.1,reuseaddr,fork UNIX-CONNECT:%s",
+	               port, host.url + strlen("unix://"));
 	const pid_t plain = start(script);
-	(void)snprintf(script, sizeof script, "for i in $(seq 100); do bash -c '</dev/tcp/127.0.0.1/%d' && exit; sleep 0.02; done; false",
-	               port);
+	(void)snprintf(script, sizeof script,
+	               "for i in $(seq 100); do bash -c '</dev/tcp/127.0.0.1/%d' && exit; sleep 0.02; done; false", port);
 	OK(must(script), "a plain front listens");
 	expect(url, path, ERR_DENIED, "no TLS with https://127.0.0.1", "a plain port does not answer over TLS");
 	e = open_url(url, NULL, &err);
@@ -495,8 +502,11 @@ static void ready_is(const json_t *doc, const char *rule, const char *address, b
 
 	ready_check(&t, 1, 2000);
 	OK(t.ready == ready && t.failed == failed && strstr(t.why, why), "ready by \"%s\"%s%s: %s %s%s", rule,
-	   address ? " at " : "", address ? address : "", ready ? "yes" : failed ? "never" : "not yet", t.ready ? "" : "because ",
-	   t.why);
+	   address ? " at " : "", address ? address : "",
+	   ready    ? "yes"
+	   : failed ? "never"
+	            : "not yet",
+	   t.ready ? "" : "because ", t.why);
 }
 
 /* More containers than sockets are opened at once, as if each had the host's network. */
@@ -572,7 +582,8 @@ static void test_ready(void)
 	doc = look("as-test-ready");
 	ready_is(doc, "", NULL, false, false, "it is paused");
 	json_decref(doc);
-	OK(docker->stop(engine, "as-test-ready", 1000, &already, &err) == 0, "a paused container is stopped too: %s", err.message);
+	OK(docker->stop(engine, "as-test-ready", 1000, &already, &err) == 0, "a paused container is stopped too: %s",
+	   err.message);
 	take_away("as-test-ready");
 	take_away("as-test-health");
 	take_away("as-test-exit");
@@ -637,128 +648,140 @@ static const struct {
 	const char *check; /* a jq expression, or with '!' in front a part of the refusal */
 } copies[] = {
 	{"1 plain", RUN "webapp:1", 0,
-         "G and own and $c0.NetworkSettings.Networks.bridge.IPAddress != $s0.NetworkSettings.Networks.bridge.IPAddress"},
+     "G and own and $c0.NetworkSettings.Networks.bridge.IPAddress != $s0.NetworkSettings.Networks.bridge.IPAddress"},
 	{"2 host name", RUN "--hostname h1 --domainname d.x webapp:1", 0, "G and $c0.Config.Hostname == \"h1\""},
-	{"3 environment", RUN "-e A=mine -e D=4 -e 'S=a b' -e E= img:1", 0, "G and own and $s0.Config.Env == $c0.Config.Env"},
+	{"3 environment", RUN "-e A=mine -e D=4 -e 'S=a b' -e E= img:1", 0,
+     "G and own and $s0.Config.Env == $c0.Config.Env"},
 	{"4 no entrypoint", RUN "-e A --entrypoint '' img:1 sleep 100", 0,
-         "G and $c0.Path == \"sleep\" and $c0.Config.Entrypoint == null and $c0.Config.Env[0] == \"A\""},
+     "G and $c0.Path == \"sleep\" and $c0.Config.Entrypoint == null and $c0.Config.Env[0] == \"A\""},
 	{"5 another entrypoint", RUN "--entrypoint /bin/sh img:1 -c 'sleep 1000'", 0,
-         "G and $c0.Config.Entrypoint == [\"/bin/sh\"] and $c0.Config.Cmd == [\"-c\", \"sleep 1000\"]"},
+     "G and $c0.Config.Entrypoint == [\"/bin/sh\"] and $c0.Config.Cmd == [\"-c\", \"sleep 1000\"]"},
 	{"6 another command", RUN "img:1 'exec sleep 1000'", 0, "G and $c0.Config.Cmd == [\"exec sleep 1000\"]"},
 	{"7 user, folder, signal", RUN "-u 1000:1000 -w /tmp --stop-signal SIGINT --stop-timeout 3 img:1 'sleep 1000'", 0,
-         "G and $c0.Config.StopTimeout == 3"},
+     "G and $c0.Config.StopTimeout == 3"},
 	{"8 labels", RUN "--label own=1 --label img.k=over img:1", 0,
-         "G and ($c0.Config.Labels | del(.[\"autoscale.op\", \"autoscale.index\", \"autoscale.copy-of\"]))"
-	 " == {\"img.k\": \"over\", own: \"1\", shared: \"img\"} and $c0.Config.Labels[\"autoscale.op\"] == \"" OP
-	 "\" and $c0.Config.Labels[\"autoscale.copy-of\"] == $s0.Id"},
+     "G and ($c0.Config.Labels | del(.[\"autoscale.op\", \"autoscale.index\", \"autoscale.copy-of\"]))"
+     " == {\"img.k\": \"over\", own: \"1\", shared: \"img\"} and $c0.Config.Labels[\"autoscale.op\"] == \"" OP
+     "\" and $c0.Config.Labels[\"autoscale.copy-of\"] == $s0.Id"},
 	{"9 health check", RUN "--health-cmd true --health-interval 1s --health-retries 5 webapp:1", 0,
-         "G and $c0.State.Health.Status == \"healthy\""},
+     "G and $c0.State.Health.Status == \"healthy\""},
 	{"10 no health check", RUN "--no-healthcheck img:1", 0,
-         "G and $c0.Config.Healthcheck.Test == [\"NONE\"] and $c0.State.Health == null"},
+     "G and $c0.Config.Healthcheck.Test == [\"NONE\"] and $c0.State.Health == null"},
 	{"11 a tag that moved", "docker tag img:1 mv:1; " RUN "-e Z=1 mv:1; docker tag img:2 mv:1", 0,
-         "Gbut([\"Config\", \"Image\"]) and $c0.Config.Image == $s0.Image"},
+     "Gbut([\"Config\", \"Image\"]) and $c0.Config.Image == $s0.Image"},
 	{"11 a tag that is gone", "docker tag img:1 mv:1; " RUN "-e Z=1 mv:1; docker rmi -f mv:1", 0,
-         "Gbut([\"Config\", \"Image\"]) and $c0.Config.Image == $s0.Image"},
+     "Gbut([\"Config\", \"Image\"]) and $c0.Config.Image == $s0.Image"},
 	{"12 memory",
-         RUN "--memory 64m --memory-swap 128m --memory-reservation 32m --memory-swappiness 10 --oom-kill-disable webapp:1", 0,
-         "G and $c0.HostConfig.Memory == 67108864"},
+     RUN "--memory 64m --memory-swap 128m --memory-reservation 32m --memory-swappiness 10 --oom-kill-disable webapp:1",
+     0, "G and $c0.HostConfig.Memory == 67108864"},
 	{"13 cpu", RUN "--cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 50 webapp:1", 0, "G"},
-	{"14 limits", RUN "--ulimit nofile=1024:2048 --ulimit core=0 --sysctl net.core.somaxconn=512 --shm-size 32m webapp:1", 0,
-         "G"},
+	{"14 limits",
+     RUN "--ulimit nofile=1024:2048 --ulimit core=0 --sysctl net.core.somaxconn=512 --shm-size 32m webapp:1", 0, "G"},
 	{"15 capabilities are refused", RUN "--cap-add NET_ADMIN --cap-drop CHOWN webapp:1", 0, "!NET_ADMIN"},
 	{"15 with leave",
-         RUN "--cap-add NET_ADMIN --cap-drop CHOWN --security-opt seccomp=unconfined --security-opt no-new-privileges webapp:1",
-         ALLOWED, "G"},
+     RUN
+     "--cap-add NET_ADMIN --cap-drop CHOWN --security-opt seccomp=unconfined --security-opt no-new-privileges webapp:1",
+     ALLOWED, "G"},
 	{"16 unmasked paths", RUN "--security-opt systempaths=unconfined webapp:1", 0,
-         "G and $c0.HostConfig.MaskedPaths == [] and $c0.HostConfig.ReadonlyPaths == []"},
+     "G and $c0.HostConfig.MaskedPaths == [] and $c0.HostConfig.ReadonlyPaths == []"},
 	{"17 a device is refused", RUN "--device /dev/null:/dev/xn:r webapp:1", 0, "!devices"},
 	{"17 with leave",
-         RUN "--device /dev/null:/dev/xn:r --device-cgroup-rule 'c 1:3 r' --group-add 33 --oom-score-adj 100 webapp:1",
-         ALLOWED, "G"},
+     RUN "--device /dev/null:/dev/xn:r --device-cgroup-rule 'c 1:3 r' --group-add 33 --oom-score-adj 100 webapp:1",
+     ALLOWED, "G"},
 	{"18 logs and namespaces",
-         RUN "--log-opt max-size=1m --log-opt tag=x --init --ipc shareable --uts host --pid container:as-test-peer webapp:1", 0,
-         "G"},
+     RUN
+     "--log-opt max-size=1m --log-opt tag=x --init --ipc shareable --uts host --pid container:as-test-peer webapp:1",
+     0, "G"},
 	{"19 restart", RUN "--restart on-failure:3 webapp:1", 0, "G"},
 	{"19 removed at its end", RUN "--rm webapp:1", 0, "G and $c0.HostConfig.AutoRemove"},
 	{"19 a terminal", RUN "-t -i webapp:1 sh", 0, "G"},
-	{"19 a port more", RUN "--expose 9000 webapp:1", 0, "G and ($c0.Config.ExposedPorts | keys == [\"80/tcp\", \"9000/tcp\"])"},
+	{"19 a port more", RUN "--expose 9000 webapp:1", 0,
+     "G and ($c0.Config.ExposedPorts | keys == [\"80/tcp\", \"9000/tcp\"])"},
 	{"20 read-only and tmpfs",
-         RUN "--read-only --tmpfs /www:size=64k --mount type=tmpfs,dst=/t,tmpfs-size=1048576,tmpfs-mode=1770 webapp:1", 0, "G"},
+     RUN "--read-only --tmpfs /www:size=64k --mount type=tmpfs,dst=/t,tmpfs-size=1048576,tmpfs-mode=1770 webapp:1", 0,
+     "G"},
 	{"21 name service",
-         RUN "--dns 1.1.1.1 --dns-search x.y --dns-option ndots:1 --add-host a:1.2.3.4 --add-host g:host-gateway webapp:1", 0,
-         "G"},
+     RUN "--dns 1.1.1.1 --dns-search x.y --dns-option ndots:1 --add-host a:1.2.3.4 --add-host g:host-gateway webapp:1",
+     0, "G"},
 	{"22 volumes", RUN "-v v1:/v:ro,nocopy -v $PWD/b1:/b:ro webapp:1", 0,
-         "G and ($s0.Mounts | sort_by(.Destination)) == ($c0.Mounts | sort_by(.Destination))"
-	 " and ($c0.Mounts | map(.RW) == [false, false]) and $notes[0] == []"},
+     "G and ($s0.Mounts | sort_by(.Destination)) == ($c0.Mounts | sort_by(.Destination))"
+     " and ($c0.Mounts | map(.RW) == [false, false]) and $notes[0] == []"},
 	{"22 a volume that is written to", RUN "-v v1:/v webapp:1", 0, "G and ($notes[0] | length) == 1"},
 	{"23 volumes by --mount",
-         RUN "--mount type=volume,src=v1,dst=/v,volume-nocopy --mount type=bind,src=$PWD/b1,dst=/b,ro webapp:1", 0,
-         "G and ($s0.Mounts | sort_by(.Destination)) == ($c0.Mounts | sort_by(.Destination)) and $c0.HostConfig.Binds == null"},
+     RUN "--mount type=volume,src=v1,dst=/v,volume-nocopy --mount type=bind,src=$PWD/b1,dst=/b,ro webapp:1", 0,
+     "G and ($s0.Mounts | sort_by(.Destination)) == ($c0.Mounts | sort_by(.Destination)) and $c0.HostConfig.Binds == "
+     "null"},
 	{"24 anonymous volumes", RUN "-v /anon img:1", 0,
-         "G and ($c0.Mounts | map(.Destination) | sort) == [\"/anon\", \"/data\"]"
-	 " and ([$s0.Mounts[].Name, $c0.Mounts[].Name] | unique | length) == 4"},
+     "G and ($c0.Mounts | map(.Destination) | sort) == [\"/anon\", \"/data\"]"
+     " and ([$s0.Mounts[].Name, $c0.Mounts[].Name] | unique | length) == 4"},
 	{"25 volumes from another", RUN "--volumes-from as-test-peer webapp:1", 0, "G"},
 	{"26 a network", RUN "--network n1 --network-alias web webapp:1", 0,
-         "G and ($c0.NetworkSettings.Networks.n1.Aliases | sort) == ([\"web\", $c0.Id[0:12]] | sort)"},
+     "G and ($c0.NetworkSettings.Networks.n1.Aliases | sort) == ([\"web\", $c0.Id[0:12]] | sort)"},
 	{"27 two networks", RUN "--network n1 webapp:1 && docker network connect --alias m2 n2 " SOURCE, 0,
-         "G and ($c0.NetworkSettings.Networks | keys == [\"n1\", \"n2\"])"
-	 " and ($c0.NetworkSettings.Networks.n2.Aliases | sort) == ([\"m2\", $c0.Id[0:12]] | sort)"},
-	{"28 a network by id", RUN "--network $(docker network inspect -f '{{slice .Id 0 12}}' n1) --network-alias w webapp:1", 0,
-         "Gbut([\"HostConfig\", \"NetworkMode\"]) and ($c0.NetworkSettings.Networks | keys == [\"n1\"])"
-	 " and ($c0.NetworkSettings.Networks.n1.Aliases | index(\"w\") != null) and $c0.HostConfig.NetworkMode == \"n1\""},
+     "G and ($c0.NetworkSettings.Networks | keys == [\"n1\", \"n2\"])"
+     " and ($c0.NetworkSettings.Networks.n2.Aliases | sort) == ([\"m2\", $c0.Id[0:12]] | sort)"},
+	{"28 a network by id",
+     RUN "--network $(docker network inspect -f '{{slice .Id 0 12}}' n1) --network-alias w webapp:1", 0,
+     "Gbut([\"HostConfig\", \"NetworkMode\"]) and ($c0.NetworkSettings.Networks | keys == [\"n1\"])"
+     " and ($c0.NetworkSettings.Networks.n1.Aliases | index(\"w\") != null) and $c0.HostConfig.NetworkMode == \"n1\""},
 	{"29 another network than at first",
-         RUN "webapp:1 && docker network connect n1 " SOURCE " && docker network disconnect bridge " SOURCE, 0,
-         "Gbut([\"HostConfig\", \"NetworkMode\"]) and ($c0.NetworkSettings.Networks | keys == [\"n1\"])"
-	 " and $c0.HostConfig.NetworkMode == \"n1\""},
+     RUN "webapp:1 && docker network connect n1 " SOURCE " && docker network disconnect bridge " SOURCE, 0,
+     "Gbut([\"HostConfig\", \"NetworkMode\"]) and ($c0.NetworkSettings.Networks | keys == [\"n1\"])"
+     " and $c0.HostConfig.NetworkMode == \"n1\""},
 	{"30 no network any more", RUN "--network n1 webapp:1 && docker network disconnect n1 " SOURCE, 0,
-         "G and $c0.NetworkSettings.Networks == {}"},
+     "G and $c0.NetworkSettings.Networks == {}"},
 	{"31 a fixed address", RUN "--network n1 --ip $N1.50 webapp:1", 0,
-         "G and $c0.NetworkSettings.Networks.n1.IPAMConfig == null and ($c0.NetworkSettings.Networks.n1.IPAddress | length) > 0"
-	 " and $c0.NetworkSettings.Networks.n1.IPAddress != $s0.NetworkSettings.Networks.n1.IPAddress and ($notes[0] | length) == 1"},
+     "G and $c0.NetworkSettings.Networks.n1.IPAMConfig == null and ($c0.NetworkSettings.Networks.n1.IPAddress | "
+     "length) > 0"
+     " and $c0.NetworkSettings.Networks.n1.IPAddress != $s0.NetworkSettings.Networks.n1.IPAddress and ($notes[0] | "
+     "length) == 1"},
 	{"32 a MAC address",
-         "curl -sf --unix-socket ${DOCKER_HOST#unix://} -H 'Content-Type: application/json' -d '{\"Image\":\"webapp:1\",\"MacAddress\":"
-	 "\"02:42:ac:11:99:99\",\"HostConfig\":{\"NetworkMode\":\"n1\"}}' http://d/v1.41/containers/create?name=" SOURCE
-	 " && docker start " SOURCE, 0,
-         "$c0.Config.MacAddress == null and $c0.State.Running"
-	 " and $c0.NetworkSettings.Networks.n1.MacAddress != $s0.NetworkSettings.Networks.n1.MacAddress"},
+     "curl -sf --unix-socket ${DOCKER_HOST#unix://} -H 'Content-Type: application/json' -d "
+     "'{\"Image\":\"webapp:1\",\"MacAddress\":"
+     "\"02:42:ac:11:99:99\",\"HostConfig\":{\"NetworkMode\":\"n1\"}}' http://d/v1.41/containers/create?name=" SOURCE
+     " && docker start " SOURCE,
+     0,
+     "$c0.Config.MacAddress == null and $c0.State.Running"
+     " and $c0.NetworkSettings.Networks.n1.MacAddress != $s0.NetworkSettings.Networks.n1.MacAddress"},
 	{"33 another container's network", RUN "--network container:as-test-peer webapp:1 sleep 1000", 0,
-         "Gbut([\"Config\", \"ExposedPorts\"]) and $c0.HostConfig.NetworkMode == $s0.HostConfig.NetworkMode"
-	 " and $c0.NetworkSettings.Networks == {} and $c0.Config.Hostname == $s0.Config.Hostname"},
+     "Gbut([\"Config\", \"ExposedPorts\"]) and $c0.HostConfig.NetworkMode == $s0.HostConfig.NetworkMode"
+     " and $c0.NetworkSettings.Networks == {} and $c0.Config.Hostname == $s0.Config.Hostname"},
 	{"34 the host's network is refused", RUN "--network host webapp:1 sleep 1000", 0, "!NetworkMode: host"},
 	{"34 with leave", RUN "--network host webapp:1 sleep 1000", ALLOWED,
-         "G and $c0.Config.Hostname == $s0.Config.Hostname"},
+     "G and $c0.Config.Hostname == $s0.Config.Hostname"},
 	{"35 a link", RUN "--link as-test-lpeer:db webapp:1", 0,
-         "Gbut([\"HostConfig\", \"Links\"]) and $c0.HostConfig.Links == [\"/as-test-lpeer:/" COPY "/db\"]"},
+     "Gbut([\"HostConfig\", \"Links\"]) and $c0.HostConfig.Links == [\"/as-test-lpeer:/" COPY "/db\"]"},
 	{"35 a link in a network", RUN "--network n1 --link as-test-peer:db webapp:1", 0,
-         "G and $c0.NetworkSettings.Networks.n1.Links == [\"as-test-peer:db\"]"},
+     "G and $c0.NetworkSettings.Networks.n1.Links == [\"as-test-peer:db\"]"},
 	{"36 a port that the engine picks", RUN "-p 80 webapp:1", 0,
-         "G and $c0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort != $s0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort"},
+     "G and $c0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort != $s0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort"},
 	{"36 all ports", RUN "-P webapp:1", 0,
-         "G and $c0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort != $s0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort"},
+     "G and $c0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort != $s0.NetworkSettings.Ports[\"80/tcp\"][0].HostPort"},
 	{"36 a port of a range", RUN "-p 28100-28110:80 webapp:1", 0,
-         "G and ([$s0, $c0] | map(.NetworkSettings.Ports[\"80/tcp\"][0].HostPort | tonumber) | .[0] != .[1]"
-	 " and all(. >= 28100 and . <= 28110))"},
+     "G and ([$s0, $c0] | map(.NetworkSettings.Ports[\"80/tcp\"][0].HostPort | tonumber) | .[0] != .[1]"
+     " and all(. >= 28100 and . <= 28110))"},
 	{"37 a fixed port is refused", RUN "-p 28080:80 webapp:1", 0, "!host port 28080 can be had once"},
 	{"37 another port", RUN "-p 28080:80 --label autoscale.ports=auto webapp:1", 0,
-         "Gbut([\"HostConfig\", \"PortBindings\"]) and $c0.HostConfig.PortBindings[\"80/tcp\"][0].HostPort == \"\""
-	 " and ($c0.NetworkSettings.Ports[\"80/tcp\"] | length) > 0"},
+     "Gbut([\"HostConfig\", \"PortBindings\"]) and $c0.HostConfig.PortBindings[\"80/tcp\"][0].HostPort == \"\""
+     " and ($c0.NetworkSettings.Ports[\"80/tcp\"] | length) > 0"},
 	{"37 no port", RUN "-p 28080:80 --label autoscale.ports=none webapp:1", 0,
-         "Gbut([\"HostConfig\", \"PortBindings\"]) and $c0.HostConfig.PortBindings == {}"},
+     "Gbut([\"HostConfig\", \"PortBindings\"]) and $c0.HostConfig.PortBindings == {}"},
 	{"38 what docker update changed",
-         RUN "--memory 64m webapp:1 && docker update --memory 100m --memory-swap 200m --cpus 0.7 " SOURCE, 0,
-         "G and $c0.HostConfig.Memory == 104857600 and $c0.HostConfig.NanoCpus == 700000000"},
+     RUN "--memory 64m webapp:1 && docker update --memory 100m --memory-swap 200m --cpus 0.7 " SOURCE, 0,
+     "G and $c0.HostConfig.Memory == 104857600 and $c0.HostConfig.NanoCpus == 700000000"},
 	{"39 a paused source", RUN "--network n1 --network-alias q webapp:1 && docker pause " SOURCE, 0,
-         "G and ($c0.NetworkSettings.Networks.n1.Aliases | index(\"q\") != null)"},
+     "G and ($c0.NetworkSettings.Networks.n1.Aliases | index(\"q\") != null)"},
 	{"39 a stopped source", RUN "--network n1 --network-alias q webapp:1 && docker stop " SOURCE, 0,
-         "G and ($c0.NetworkSettings.Networks.n1.Aliases | index(\"q\") != null)"},
+     "G and ($c0.NetworkSettings.Networks.n1.Aliases | index(\"q\") != null)"},
 	{"39 a source that never ran", "docker create --name " SOURCE " --network n1 --network-alias q webapp:1", 0,
-         "G and ($c0.NetworkSettings.Networks.n1.Aliases | index(\"q\") != null)"},
+     "G and ($c0.NetworkSettings.Networks.n1.Aliases | index(\"q\") != null)"},
 	{"40 a driver that is not there", "docker create --name " SOURCE " --gpus all webapp:1", 0, "!500"},
-	{"the engine's socket is refused", RUN "-v $PWD/b1:/b -v //var/run/../run/:/r webapp:1", 0, "!the engine's socket (/var/run)"},
-	{"47 compose's labels stay behind", RUN "--label com.docker.compose.service=shop --label com.docker.compose.project=p webapp:1",
-         0,
-         "Gbut([\"Config\", \"Labels\"]) and $c0.Config.Labels[\"autoscale.service\"] == \"shop\""
-	 " and ($c0.Config.Labels | keys | map(select(startswith(\"com.docker.compose.\"))) == [])"},
+	{"the engine's socket is refused", RUN "-v $PWD/b1:/b -v //var/run/../run/:/r webapp:1", 0,
+     "!the engine's socket (/var/run)"},
+	{"47 compose's labels stay behind",
+     RUN "--label com.docker.compose.service=shop --label com.docker.compose.project=p webapp:1", 0,
+     "Gbut([\"Config\", \"Labels\"]) and $c0.Config.Labels[\"autoscale.service\"] == \"shop\""
+     " and ($c0.Config.Labels | keys | map(select(startswith(\"com.docker.compose.\"))) == [])"},
 };
 
 static void check_copy(size_t i, const json_t *source)
@@ -809,21 +832,27 @@ static void recreate(bool with_volumes)
 	const char *touch = "for d in anon data m; do docker exec " SOURCE " touch /$d/kept; done";
 
 	if (!OK(must(RUN "-p 28181:80 --network n1 --ip $N1.77 -v /anon -v v1:/v --mount type=volume,dst=/m -u 0 img:1 &&"
-	                 "docker network connect n2 " SOURCE) && must(touch), "recreate: a source with files in its volumes"))
+	                 "docker network connect n2 " SOURCE) &&
+	            must(touch),
+	        "recreate: a source with files in its volumes"))
 		return;
 	json_t *source = look(SOURCE);
-	const struct copy_options o = {.name = SOURCE, .op_id = OP, .index = -1, .recreate = true,
+	const struct copy_options o = {.name = SOURCE,
+	                               .op_id = OP,
+	                               .index = -1,
+	                               .recreate = true,
 	                               .image_id = json_string_value(json_object_get(source, "Image"))};
 	OK(must(with_volumes ? "docker rm -fv " SOURCE : "docker rm -f " SOURCE), "recreate: it is removed");
 	OK(bring_up(source, &o, SOURCE, id, &notes, &err) == 0, "recreate: it comes back: %s", err.message);
 	again = look(id);
-	OK(jq(source, again, notes, "($s0 | [.Name, .Image, .Config.Env, .Config.Cmd, .NetworkSettings.Networks.n1.IPAddress,"
-	                            " .HostConfig.PortBindings, (.NetworkSettings.Networks | keys), (.Mounts | map(.Destination) | sort),"
-	                            " (.Config.Labels | del(.[\"autoscale.op\"]))]) == ($c0 | [.Name, .Image, .Config.Env, .Config.Cmd,"
-	                            " .NetworkSettings.Networks.n1.IPAddress, .HostConfig.PortBindings,"
-	                            " (.NetworkSettings.Networks | keys), (.Mounts | map(.Destination) | sort),"
-	                            " (.Config.Labels | del(.[\"autoscale.op\"]))])"
-	                            " and ($notes[0] | map(select(contains(\"attached\"))) | length) == 3"),
+	OK(jq(source, again, notes,
+	      "($s0 | [.Name, .Image, .Config.Env, .Config.Cmd, .NetworkSettings.Networks.n1.IPAddress,"
+	      " .HostConfig.PortBindings, (.NetworkSettings.Networks | keys), (.Mounts | map(.Destination) | sort),"
+	      " (.Config.Labels | del(.[\"autoscale.op\"]))]) == ($c0 | [.Name, .Image, .Config.Env, .Config.Cmd,"
+	      " .NetworkSettings.Networks.n1.IPAddress, .HostConfig.PortBindings,"
+	      " (.NetworkSettings.Networks | keys), (.Mounts | map(.Destination) | sort),"
+	      " (.Config.Labels | del(.[\"autoscale.op\"]))])"
+	      " and ($notes[0] | map(select(contains(\"attached\"))) | length) == 3"),
 	   "recreate: with its name, address, port and networks");
 	OK(sh("for d in anon data m; do docker exec " SOURCE " ls /$d/kept || exit 1; done") == !with_volumes,
 	   "recreate: %s", with_volumes ? "its removed volumes are empty" : "its files are there");
@@ -831,11 +860,13 @@ static void recreate(bool with_volumes)
 	(void)json_object_clear(json_object_get(json_object_get(freed, "HostConfig"), "PortBindings"));
 	OK(copy(freed, 0, COPY, other, &more, &err) == 0, "recreate: it can be copied: %s", err.message);
 	made = look(other);
-	OK(jq(again, made, NULL, "[$s0, $c0] | map(.Mounts | map(select(.Name != \"v1\") | .Name)) | flatten | unique | length == 6"),
+	OK(jq(again, made, NULL,
+	      "[$s0, $c0] | map(.Mounts | map(select(.Name != \"v1\") | .Name)) | flatten | unique | length == 6"),
 	   "recreate: and the copy has volumes of its own");
 	take_away(COPY);
 	OK(must("v=$(docker inspect -f '{{range .Mounts}}{{.Name}} {{end}}' " SOURCE ") && docker rm -fv " SOURCE " &&"
-	        "for v in $v; do [ $v = v1 ] || docker volume rm $v; done"), "recreate: it goes with its volumes");
+	        "for v in $v; do [ $v = v1 ] || docker volume rm $v; done"),
+	   "recreate: it goes with its volumes");
 	json_decref(freed);
 	json_decref(source);
 	json_decref(notes);
@@ -850,7 +881,8 @@ static void test_views(void)
 	json_t *source, *container, *template;
 
 	if (!OK(must(RUN "-e SECRET=hunter2 -e AUTOSCALE_MAX=4 --cpus 0.25 --memory 64m -v v1:/v:ro --network n1 -p 80"
-	                 " --restart on-failure:2 img:1"), "views: a source"))
+	                 " --restart on-failure:2 img:1"),
+	        "views: a source"))
 		return;
 	source = look(SOURCE);
 	container_json(&b, source, "h1", true);
@@ -865,9 +897,12 @@ static void test_views(void)
 	      " and ($s0.addresses | keys == [\"n1\"]) and $s0.copy == false and $s0.variables == {AUTOSCALE_MAX: \"4\"}"
 	      " and ($s0.ports | map(select(.port == 80 and .published > 0)) | length) >= 1"
 	      " and $c0.cpu == 0.25 and $c0.memory == 67108864 and $c0.networks == [\"n1\"] and $c0.network_mode == \"n1\""
-	      " and $c0.restart == \"on-failure:2\" and ($c0.env | sort) == [\"A\", \"AUTOSCALE_MAX\", \"B\", \"PATH\", \"SECRET\"]"
-	      " and ($c0.volumes | map(select(.source == \"v1\" and .rw == false and .destination == \"/v\")) | length) == 1"
-	      " and ($c0.healthcheck.Test == [\"CMD\", \"true\"]) and $c0.entrypoint == [\"/bin/sh\", \"-c\"] and ($c0 | has(\"create\") | not)"),
+	      " and $c0.restart == \"on-failure:2\" and ($c0.env | sort) == [\"A\", \"AUTOSCALE_MAX\", \"B\", \"PATH\", "
+	      "\"SECRET\"]"
+	      " and ($c0.volumes | map(select(.source == \"v1\" and .rw == false and .destination == \"/v\")) | length) == "
+	      "1"
+	      " and ($c0.healthcheck.Test == [\"CMD\", \"true\"]) and $c0.entrypoint == [\"/bin/sh\", \"-c\"] and ($c0 | "
+	      "has(\"create\") | not)"),
 	   "views: what is shown is what docker run was told");
 	json_decref(source);
 	json_decref(container);
@@ -884,7 +919,8 @@ static bool prepare(void)
 {
 	return must("docker network create --subnet " NET1 ".0/24 n1 && docker network create --subnet 10.92.0.0/24 n2 &&"
 	            "docker volume create v1 && mkdir b1 &&"
-	            "docker run -d --name as-test-peer --network n1 -v v1:/peer webapp:1 && docker run -d --name as-test-lpeer webapp:1");
+	            "docker run -d --name as-test-peer --network n1 -v v1:/peer webapp:1 && docker run -d --name "
+	            "as-test-lpeer webapp:1");
 }
 
 static void clean_up(void)

@@ -158,8 +158,7 @@ static inline struct app app_bind(int number)
 	struct app app = {.number = number, .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	socklen_t n = sizeof a;
 
-	if (app.fd < 0 || bind(app.fd, (struct sockaddr *)&a, n) < 0 ||
-	    getsockname(app.fd, (struct sockaddr *)&a, &n) < 0)
+	if (app.fd < 0 || bind(app.fd, (struct sockaddr *)&a, n) < 0 || getsockname(app.fd, (struct sockaddr *)&a, &n) < 0)
 		abort();
 	app.port = ntohs(a.sin_port);
 	return app;
@@ -210,8 +209,8 @@ static inline int app_request(int fd, const char *method, const char *path, bool
 	size_t n = 0;
 	ssize_t got;
 
-	const int len = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n%s\r\nhello",
-	                         method, path, last ? "Connection: close\r\n" : "");
+	const int len = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n%s\r\nhello", method,
+	                         path, last ? "Connection: close\r\n" : "");
 	if (send(fd, text, (size_t)len, MSG_NOSIGNAL) != len)
 		return 0;
 	while ((got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0) {

@@ -286,7 +286,7 @@ static void test_alphabet(void)
 	IS_STR(place, "[fd00::a]:80", "an IPv6 address with its port has brackets");
 	OK(!lb_server_name("0123456789ab", name), "a short id gives no name");
 	OK(lb_is_ours("as-0123456789ab") && !lb_is_ours("as-0123456789AB") && !lb_is_ours("as-0123456789abc") &&
-	           !lb_is_ours("web1"),
+	       !lb_is_ours("web1"),
 	   "only as- and 12 hex digits is ours");
 }
 
@@ -402,19 +402,17 @@ static void test_attach_and_detach(void)
 	IS(number, 0, "the answer is that server's");
 	if (OK(lb_haproxy.list(lb, "web", &list, &err) == 0 && list.n == 1, "the list has the attached server")) {
 		const struct lb_server *s = &list.v[0];
-		OK(strcmp(s->name, "as-000000000001") == 0 && strcmp(s->address, "127.0.0.1") == 0 &&
-		           s->port == apps[0].port && s->weight == 100 && s->state == LB_UP && s->ours &&
-		           s->sessions == 0,
+		OK(strcmp(s->name, "as-000000000001") == 0 && strcmp(s->address, "127.0.0.1") == 0 && s->port == apps[0].port &&
+		       s->weight == 100 && s->state == LB_UP && s->ours && s->sessions == 0,
 		   "the list has its name, address, weight, state and sessions");
 	}
 	lb_list_release(&list);
 	const char *text = read_all(config);
 	char line[256];
-	(void)snprintf(
-		line, sizeof line,
-		"    # as-lb begin web\n    server as-000000000001 %s check inter 200ms rise 1 fall 3 weight 100\n"
-		"    # as-lb end web\n",
-		place);
+	(void)snprintf(line, sizeof line,
+	               "    # as-lb begin web\n    server as-000000000001 %s check inter 200ms rise 1 fall 3 weight 100\n"
+	               "    # as-lb end web\n",
+	               place);
 	OK(strstr(text, line), "attach saves the server between the markers of HAProxy's configuration");
 
 	done(attach(1, apps[0].port), "attaching the same again succeeds");
@@ -444,8 +442,7 @@ static void test_refusals(void)
 
 	failed(attach_to("nosuch", 1, apps[0].port, GATE), ERR_NOT_FOUND, "No such backend",
 	       "attaching to an unknown backend says so");
-	failed(detach_from("nosuch", 1, 0), ERR_NOT_FOUND, "No such backend",
-	       "detaching from an unknown backend says so");
+	failed(detach_from("nosuch", 1, 0), ERR_NOT_FOUND, "No such backend", "detaching from an unknown backend says so");
 	failed(lb_haproxy.list(lb, "nosuch", &list, &err), ERR_NOT_FOUND, "No such backend",
 	       "listing an unknown backend says so");
 	failed(lb_haproxy.stats(lb, "nosuch", &stats, &err), ERR_NOT_FOUND, "No such backend",
@@ -745,7 +742,8 @@ static int run_killed(bool in)
 	return rc == 0 ? 0 : 1;
 }
 
-/* Runs a verb in a child through a relay which kills it after HAProxy did its k-th command. True: it ended by itself. */
+/* Runs a verb in a child through a relay which kills it after HAProxy did its k-th command. True: it ended by itself.
+ */
 static bool killed_after(int k, bool in)
 {
 	char path[PATH_SIZE];
@@ -773,8 +771,7 @@ static bool killed_after(int k, bool in)
 		}
 		const int client = accept(fd, NULL, NULL);
 		ssize_t n = 0, got;
-		while ((got = recv(client, line + n, sizeof line - 1 - (size_t)n, 0)) > 0 &&
-		       line[(n += got) - 1] != '\n')
+		while ((got = recv(client, line + n, sizeof line - 1 - (size_t)n, 0)) > 0 && line[(n += got) - 1] != '\n')
 			;
 		line[n > 0 ? n - 1 : 0] = '\0';
 		const char *answer = tell_edge(line);
@@ -840,8 +837,7 @@ static void test_kill_while_saving(void)
 		_exit(run_killed(true));
 	}
 	const int status = app_reap(pid);
-	OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
-	   "attach is killed between writing the file and renaming it");
+	OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "attach is killed between writing the file and renaming it");
 	IS(listed(), 1, "a server whose saving was killed is attached live");
 	IS_STR(read_all(config), before, "a configuration whose writing was killed has its old bytes");
 	done(attach(1, apps[0].port), "the next run succeeds");
@@ -964,8 +960,7 @@ static void test_other_backends(void)
 	(void)close(kept);
 	done(attach_to("tcp", 1, apps[0].port, GATE), "a server is attached to a backend in TCP mode");
 	IS(listed_in("tcp", LB_UP), 1, "a server in TCP mode is up");
-	done(attach_to("lines", 0xc1, plain.port, GATE),
-	     "attaching what an operator's line without a check has succeeds");
+	done(attach_to("lines", 0xc1, plain.port, GATE), "attaching what an operator's line without a check has succeeds");
 	OK(result.already, "attaching what an operator's line has finds it there");
 	done(attach_to("lines", 0xc2, off.port, GATE), "attaching what an operator's line has disabled succeeds");
 	OK(!result.already, "attaching what is disabled is reported as a change");

@@ -12,18 +12,41 @@ static void steps(void)
 		const char *step;
 		int64_t n, breach, want; /* breach in units; want -1: not a step */
 	} rows[] = {
-		{"2", 5, 0, 2}, {"1", 0, 0, 1}, {"50%", 5, 0, 2}, {"25%", 4, 0, 1}, {"10%", 3, 0, 1}, {"30%", 3, 0, 1}, {"100%", 7, 0, 7},
-		{"0..20:1;20..50:25%;50..:100%", 8, 0, 1}, {"0..20:1;20..50:25%;50..:100%", 8, 19, 1},
-		{"0..20:1;20..50:25%;50..:100%", 8, 20, 2}, {"0..20:1;20..50:25%;50..:100%", 8, 49, 2},
-		{"0..20:1;20..50:25%;50..:100%", 8, 50, 8}, {"10..20:10%;20..:30%", 10, 10, 1}, {"10..20:10%;20..:30%", 11, 20, 3},
-		{"10..20:10%;20..:30%", 10, 9, 0}, {"0.5..1:1;1..:2", 3, 1, 2}, {"0", 1, 0, -1}, {"", 1, 0, -1}, {"-1", 1, 0, -1},
-		{"1.5", 1, 0, -1}, {"50 %", 1, 0, -1}, {"0..20:1", 1, 0, -1}, {"0..20:1;30..:2", 1, 0, -1}, {"0..20:1;10..:2", 1, 0, -1},
-		{"20..10:1;10..:2", 1, 0, -1}, {"0..:1;5..:2", 1, 0, -1}, {"0..20:;20..:1", 1, 0, -1}, {"10001", 1, 0, -1}, {"1;2", 1, 0, -1},
+		{"2", 5, 0, 2},
+		{"1", 0, 0, 1},
+		{"50%", 5, 0, 2},
+		{"25%", 4, 0, 1},
+		{"10%", 3, 0, 1},
+		{"30%", 3, 0, 1},
+		{"100%", 7, 0, 7},
+		{"0..20:1;20..50:25%;50..:100%", 8, 0, 1},
+		{"0..20:1;20..50:25%;50..:100%", 8, 19, 1},
+		{"0..20:1;20..50:25%;50..:100%", 8, 20, 2},
+		{"0..20:1;20..50:25%;50..:100%", 8, 49, 2},
+		{"0..20:1;20..50:25%;50..:100%", 8, 50, 8},
+		{"10..20:10%;20..:30%", 10, 10, 1},
+		{"10..20:10%;20..:30%", 11, 20, 3},
+		{"10..20:10%;20..:30%", 10, 9, 0},
+		{"0.5..1:1;1..:2", 3, 1, 2},
+		{"0", 1, 0, -1},
+		{"", 1, 0, -1},
+		{"-1", 1, 0, -1},
+		{"1.5", 1, 0, -1},
+		{"50 %", 1, 0, -1},
+		{"0..20:1", 1, 0, -1},
+		{"0..20:1;30..:2", 1, 0, -1},
+		{"0..20:1;10..:2", 1, 0, -1},
+		{"20..10:1;10..:2", 1, 0, -1},
+		{"0..:1;5..:2", 1, 0, -1},
+		{"0..20:;20..:1", 1, 0, -1},
+		{"10001", 1, 0, -1},
+		{"1;2", 1, 0, -1},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		const bool valid = step_valid(rows[i].step);
-		OK(valid == (rows[i].want >= 0) && (!valid || step_size(rows[i].step, rows[i].n, rows[i].breach * 1000000) == rows[i].want),
+		OK(valid == (rows[i].want >= 0) &&
+		       (!valid || step_size(rows[i].step, rows[i].n, rows[i].breach * 1000000) == rows[i].want),
 		   "step \"%s\" of %lld, breach %lld", rows[i].step, (long long)rows[i].n, (long long)rows[i].breach);
 	}
 }
@@ -33,18 +56,49 @@ static void fields(void)
 	static const struct {
 		const char *field, *text, *want; /* NULL: refused */
 	} rows[] = {
-		{"min", "0", "0"}, {"min", "10000", "10000"}, {"min", "10001", NULL}, {"min", "-1", NULL}, {"min", "3 ", NULL}, {"min", "", NULL},
-		{"max", "1e3", NULL}, {"cooldown_down", "1m", "60"}, {"cooldown_down", "1.5", "1.5"}, {"cooldown_down", "soon", NULL},
+		{"min", "0", "0"},
+		{"min", "10000", "10000"},
+		{"min", "10001", NULL},
+		{"min", "-1", NULL},
+		{"min", "3 ", NULL},
+		{"min", "", NULL},
+		{"max", "1e3", NULL},
+		{"cooldown_down", "1m", "60"},
+		{"cooldown_down", "1.5", "1.5"},
+		{"cooldown_down", "soon", NULL},
 		{"target", "lb.connections=100;lb.response_time=0.25", "{\"lb.connections\":100,\"lb.response_time\":0.25}"},
-		{"target", "lb.connections=", NULL}, {"target", "=5", NULL}, {"target", "a=1;", NULL}, {"target", "a=007", NULL},
-		{"tolerance", "0.1", "0.1"}, {"tolerance", "1.1", NULL}, {"rate_up", "4/60s", "\"4/60s\""}, {"rate_up", "100%/15s", "\"100%/15s\""},
-		{"rate_up", "4", NULL}, {"rate_up", "4/0", NULL}, {"placement", "spread", "\"spread\""}, {"placement", "even", NULL},
-		{"paused", "down until 2026-12-01T00:00:00Z", "\"down until 2026-12-01T00:00:00Z\""}, {"paused", "up until later", NULL},
-		{"paused", "sideways", NULL}, {"dry_run", "yes", "true"}, {"dry_run", "0", "false"}, {"dry_run", "perhaps", NULL},
-		{"ready", "tcp:80", "\"tcp:80\""}, {"ready", "http:8080/health", "\"http:8080/health\""}, {"ready", "tcp:", NULL},
-		{"ready", "http:80", NULL}, {"ready", "exec:rm", NULL}, {"lb", "edge,inner-2", "\"edge,inner-2\""}, {"lb", "edge,", NULL},
-		{"lb_backend", "web; disable server be/s1", NULL}, {"lb_backend", "web\tx", NULL}, {"lb_port", "0", NULL},
-		{"lb_port", "65536", NULL}, {"lb_port", "080", NULL}, {"lb_weight", "257", NULL}, {"on_missing", "hold", "\"hold\""},
+		{"target", "lb.connections=", NULL},
+		{"target", "=5", NULL},
+		{"target", "a=1;", NULL},
+		{"target", "a=007", NULL},
+		{"tolerance", "0.1", "0.1"},
+		{"tolerance", "1.1", NULL},
+		{"rate_up", "4/60s", "\"4/60s\""},
+		{"rate_up", "100%/15s", "\"100%/15s\""},
+		{"rate_up", "4", NULL},
+		{"rate_up", "4/0", NULL},
+		{"placement", "spread", "\"spread\""},
+		{"placement", "even", NULL},
+		{"paused", "down until 2026-12-01T00:00:00Z", "\"down until 2026-12-01T00:00:00Z\""},
+		{"paused", "up until later", NULL},
+		{"paused", "sideways", NULL},
+		{"dry_run", "yes", "true"},
+		{"dry_run", "0", "false"},
+		{"dry_run", "perhaps", NULL},
+		{"ready", "tcp:80", "\"tcp:80\""},
+		{"ready", "http:8080/health", "\"http:8080/health\""},
+		{"ready", "tcp:", NULL},
+		{"ready", "http:80", NULL},
+		{"ready", "exec:rm", NULL},
+		{"lb", "edge,inner-2", "\"edge,inner-2\""},
+		{"lb", "edge,", NULL},
+		{"lb_backend", "web; disable server be/s1", NULL},
+		{"lb_backend", "web\tx", NULL},
+		{"lb_port", "0", NULL},
+		{"lb_port", "65536", NULL},
+		{"lb_port", "080", NULL},
+		{"lb_weight", "257", NULL},
+		{"on_missing", "hold", "\"hold\""},
 		{"on_missing", "3", "3"},
 	};
 	struct buf b = BUF_INIT(1000);
@@ -65,7 +119,8 @@ static void resolving(void)
 {
 	const struct policy_source sources[] = {
 		{POLICY_LABELS, "label", NULL,
-	     text("{\"autoscale.max\":\"6\",\"autoscale.step-up\":\"3\",\"autoscale.cooldown-down\":\"often\",\"other\":\"x\"}")},
+	     text("{\"autoscale.max\":\"6\",\"autoscale.step-up\":\"3\",\"autoscale.cooldown-down\":\"often\",\"other\":"
+	          "\"x\"}")},
 		{POLICY_VARIABLES, "variable", NULL, text("{\"AUTOSCALE_MAX\":\"7\",\"AUTOSCALE_LB_PORT\":\"8080\"}")},
 		{POLICY_ROW, "db:up@2", "scale-up", text("{\"step\":\"5\",\"max\":9}")},
 		{POLICY_ROW, "db:down@1", "scale-down", text("{\"step\":\"2\",\"cooldown_down\":30}")},
@@ -96,9 +151,10 @@ static void resolving(void)
 	IS(jv_int_or(jv_get(text(b.p), "max"), -1), 4, "no label goes over the operator's ceiling");
 	buf_reset(&b);
 	IS(policy_resolve(sources, 5, &narrow, &b, &err), 0, "with labels = narrow");
-	OK(jv_str(jv_path(text(b.p), "from.max"), got, sizeof got) && strcmp(got, "label") == 0, "a lower label still counts");
-	const struct policy_source wider[] = {
-		{POLICY_LABELS, "label", NULL, text("{\"autoscale.max\":\"50\"}")}, {POLICY_ROW, "db:a@1", NULL, text("{\"max\":9}")}};
+	OK(jv_str(jv_path(text(b.p), "from.max"), got, sizeof got) && strcmp(got, "label") == 0,
+	   "a lower label still counts");
+	const struct policy_source wider[] = {{POLICY_LABELS, "label", NULL, text("{\"autoscale.max\":\"50\"}")},
+	                                      {POLICY_ROW, "db:a@1", NULL, text("{\"max\":9}")}};
 	buf_reset(&b);
 	(void)policy_resolve(wider, 2, &narrow, &b, &err);
 	IS(jv_int_or(jv_get(text(b.p), "max"), -1), 9, "a higher one does not");
@@ -106,7 +162,8 @@ static void resolving(void)
 	buf_reset(&b);
 	(void)policy_resolve(greedy, 1, &wide, &b, &err);
 	IS(jv_int_or(jv_get(text(b.p), "min"), -1), 100, "nor does a min over the operator's ceiling");
-	const struct policy_source crossed[] = {{POLICY_LABELS, "label", NULL, text("{\"autoscale.min\":\"5\",\"autoscale.max\":\"3\"}")}};
+	const struct policy_source crossed[] = {
+		{POLICY_LABELS, "label", NULL, text("{\"autoscale.min\":\"5\",\"autoscale.max\":\"3\"}")}};
 	buf_reset(&b);
 	OK(policy_resolve(crossed, 1, &wide, &b, &err) < 0 && err.code == ERR_REFUSED && strstr(err.message, "label"),
 	   "min over max is refused, and both are named");
@@ -115,7 +172,8 @@ static void resolving(void)
 
 static void globs(void)
 {
-	OK(policy_matches("web", "web") && policy_matches("w*", "web") && policy_matches("*", "a-b") && policy_matches("w?b", "web"),
+	OK(policy_matches("web", "web") && policy_matches("w*", "web") && policy_matches("*", "a-b") &&
+	       policy_matches("w?b", "web"),
 	   "names and globs match");
 	OK(!policy_matches("web", "web2") && !policy_matches("w?b", "weeb") && !policy_matches("", "web"), "others do not");
 }

@@ -426,7 +426,7 @@ static void test_specs(void)
 	buf_reset(&b);
 	OK(store_spec_get(s, "web", "web", &b, &err) == 0 && strcmp(b.p, "{\"a\":1}") == 0, "one is found by name");
 	OK(store_spec_put(s, "web", "web", "h1", "{\"a\":1}", &err) == 0 &&
-	           scratch_sql(path, "SELECT seen_at FROM container_spec WHERE name = 'web'") >= seen + 60000,
+	       scratch_sql(path, "SELECT seen_at FROM container_spec WHERE name = 'web'") >= seen + 60000,
 	   "the same content again renews the time it was seen");
 	OK(store_spec_put(s, "web", "web", "h1", "{\"a\":3}", &err) == 0, "other content replaces it at once");
 	buf_reset(&b);
@@ -445,8 +445,13 @@ static struct intent_ask ask(const char *op_id, const char *alert_id, int64_t ge
 	char *p = plan[next++ % 16];
 
 	(void)snprintf(p, sizeof *plan, "{\"op\":\"scale-up\",\"by\":\"%s\"}", op_id);
-	return (struct intent_ask){.service = "web", .alert_id = alert_id, .action = "scale-up", .plan = p,
-	                           .actor = "test", .generation = generation, .op_id = op_id};
+	return (struct intent_ask){.service = "web",
+	                           .alert_id = alert_id,
+	                           .action = "scale-up",
+	                           .plan = p,
+	                           .actor = "test",
+	                           .generation = generation,
+	                           .op_id = op_id};
 }
 
 static enum intent_state intend(struct store *s, const struct intent_ask *a, struct intent *out)
@@ -463,8 +468,16 @@ static enum intent_state intend(struct store *s, const struct intent_ask *a, str
 
 static struct outcome outcome(const char *op_id, const char *word)
 {
-	return (struct outcome){.op_id = op_id, .service = "web", .alert_id = "", .actor = "test", .action = "scale-up",
-	                        .outcome = word, .from = 1, .to = 2, .reason = "cpu above 80", .body = "{\"v\":1}"};
+	return (struct outcome){.op_id = op_id,
+	                        .service = "web",
+	                        .alert_id = "",
+	                        .actor = "test",
+	                        .action = "scale-up",
+	                        .outcome = word,
+	                        .from = 1,
+	                        .to = 2,
+	                        .reason = "cpu above 80",
+	                        .body = "{\"v\":1}"};
 }
 
 static int64_t end(struct store *s, const struct outcome *o)
@@ -493,8 +506,8 @@ static void test_intents(void)
 	IS(intend(s, &a, &i), INTENT_NEW, "the first intent is new");
 	OK(i.generation == 1 && strcmp(i.op_id, "op-1") == 0 && strcmp(i.alert_id, "alert-1") == 0, "with generation 1");
 	OK(store_past(s, "web", &past, &err) == 0 && past.pending && past.generation == 1 && past.pending_attempts == 1 &&
-	           past.pending_generation == 1 && strcmp(past.pending_op, "op-1") == 0 &&
-	           strcmp(past.pending_alert, "alert-1") == 0 && strcmp(past.pending_action, "scale-up") == 0,
+	       past.pending_generation == 1 && strcmp(past.pending_op, "op-1") == 0 &&
+	       strcmp(past.pending_alert, "alert-1") == 0 && strcmp(past.pending_action, "scale-up") == 0,
 	   "it is pending");
 	IS_STR(past.pending_plan.p, "{\"op\":\"scale-up\",\"by\":\"op-1\"}", "with its plan");
 	buf_release(&past.pending_plan);
@@ -755,7 +768,8 @@ static void test_kill(void)
 	IS(scratch_sql(path, "SELECT COUNT(*) FROM (SELECT service FROM operation GROUP BY service"
 	                     " HAVING MAX(generation) <> COUNT(*))"),
 	   0, "generations have no gap");
-	IS(scratch_sql(path, "SELECT (SELECT COUNT(*) FROM audit WHERE event = 'intent') - (SELECT COUNT(*) FROM operation)"),
+	IS(scratch_sql(path,
+	               "SELECT (SELECT COUNT(*) FROM audit WHERE event = 'intent') - (SELECT COUNT(*) FROM operation)"),
 	   0, "each has one intent in the audit");
 	IS(scratch_sql(path, "SELECT MAX(history_id) - COUNT(*) FROM autoscale_history"), 0, "history ids have no gap");
 }
@@ -778,37 +792,47 @@ static void test_tampering(void)
 	} cases[] = {
 		{"an untouched log is whole", "SELECT 1", NULL},
 		{"an edited body is found", "UPDATE audit SET body = '{}' WHERE service = 'web' AND seq = 3",
-		 "audit of service web: row 3 was changed"},
-		{"so is one edited behind a NUL", "UPDATE audit SET body = body || char(0) || 'x' WHERE service = 'db' AND seq = 2",
-		 "audit of service db: row 2 was changed"},
+	     "audit of service web: row 3 was changed"},
+		{"so is one edited behind a NUL",
+	     "UPDATE audit SET body = body || char(0) || 'x' WHERE service = 'db' AND seq = 2",
+	     "audit of service db: row 2 was changed"},
 		{"an edited time", "UPDATE audit SET logged_at = logged_at - 1 WHERE service = 'db' AND seq = 1",
-		 "audit of service db: row 1 was changed"},
+	     "audit of service db: row 1 was changed"},
 		{"an edited actor", "UPDATE audit SET actor = 'root' WHERE service = 'web' AND seq = 5",
-		 "audit of service web: row 5 was changed"},
-		{"text moved from one column to the next", "UPDATE audit SET actor = 'tes', event = 'tnone' WHERE service = 'web'"
-		 " AND seq = 4", "audit of service web: row 4 was changed"},
+	     "audit of service web: row 5 was changed"},
+		{"text moved from one column to the next",
+	     "UPDATE audit SET actor = 'tes', event = 'tnone' WHERE service = 'web'"
+	     " AND seq = 4",
+	     "audit of service web: row 4 was changed"},
 		{"a hash that was edited", "UPDATE audit SET hash = lower(hex(zeroblob(32))) WHERE service = 'web' AND seq = 2",
-		 "audit of service web: row 2 was changed"},
+	     "audit of service web: row 2 was changed"},
 		{"a missing row in the middle", "DELETE FROM audit WHERE service = 'web' AND seq = 3",
-		 "audit of service web: row 3 is missing"},
+	     "audit of service web: row 3 is missing"},
 		{"a missing first row", "DELETE FROM audit WHERE service = 'web' AND seq = 1",
-		 "audit of service web: row 1 is missing"},
+	     "audit of service web: row 1 is missing"},
 		{"a missing last row", "DELETE FROM audit WHERE service = 'web' AND seq = 5",
-		 "audit of service web: row 5 is missing"},
+	     "audit of service web: row 5 is missing"},
 		{"a missing last row of the service that comes first", "DELETE FROM audit WHERE service = 'db' AND seq = 5",
-		 "audit of service db: row 5 is missing"},
+	     "audit of service db: row 5 is missing"},
 		{"a chain that is gone", "DELETE FROM audit WHERE service = 'db'", "audit of service db: row 1 is missing"},
-		{"rows that changed places", "UPDATE audit SET seq = seq + 100 WHERE service = 'web' AND seq IN (3, 4);"
-		 "UPDATE audit SET seq = 107 - seq WHERE seq > 100", "audit of service web: row 3 was changed"},
-		{"a row put behind the end", "INSERT INTO audit SELECT service, 6, logged_at, actor, event, op_id, body, hash, hash"
-		 " FROM audit WHERE service = 'web' AND seq = 5", "audit of service web: row 6 was changed"},
-		{"a chain moved to another service", "DELETE FROM audit WHERE service = 'db'; DELETE FROM service_state WHERE"
-		 " service = 'db'; UPDATE audit SET service = 'db'; UPDATE service_state SET service = 'db'",
-		 "audit of service db: row 1 was changed"},
-		{"a head that was set back", "DELETE FROM audit WHERE service = 'web' AND seq = 5; UPDATE service_state SET"
-		 " audit_seq = 4 WHERE service = 'web'", "audit of service web: row 4 was changed"},
+		{"rows that changed places",
+	     "UPDATE audit SET seq = seq + 100 WHERE service = 'web' AND seq IN (3, 4);"
+	     "UPDATE audit SET seq = 107 - seq WHERE seq > 100",
+	     "audit of service web: row 3 was changed"},
+		{"a row put behind the end",
+	     "INSERT INTO audit SELECT service, 6, logged_at, actor, event, op_id, body, hash, hash"
+	     " FROM audit WHERE service = 'web' AND seq = 5",
+	     "audit of service web: row 6 was changed"},
+		{"a chain moved to another service",
+	     "DELETE FROM audit WHERE service = 'db'; DELETE FROM service_state WHERE"
+	     " service = 'db'; UPDATE audit SET service = 'db'; UPDATE service_state SET service = 'db'",
+	     "audit of service db: row 1 was changed"},
+		{"a head that was set back",
+	     "DELETE FROM audit WHERE service = 'web' AND seq = 5; UPDATE service_state SET"
+	     " audit_seq = 4 WHERE service = 'web'",
+	     "audit of service web: row 4 was changed"},
 		{"a head that is gone", "DELETE FROM service_state WHERE service = 'web'",
-		 "audit of service web: row 1 was added behind the end of the chain"},
+	     "audit of service web: row 1 was added behind the end of the chain"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
