@@ -1,0 +1,44 @@
+/* What the files of as-clone share. */
+#ifndef CMD_AS_CLONE_H
+#define CMD_AS_CLONE_H
+
+#include "cmd/front/front.h"
+#include "engine/hosts.h"
+
+struct clone {
+	struct front f;
+	struct engine_hosts hosts;
+};
+
+/* One entry of plan.create on its way. */
+struct copy {
+	char name[256], host[SERVICE_NAME_MAX + 1], like[128];
+	int64_t index; /* -1: the container itself is made anew */
+	char id[65];
+	bool already; /* it was there and ran */
+	bool failed;
+	struct err err;
+	int64_t ms; /* for create and start */
+	struct engine_host *target;
+};
+
+/* The source of a record's copies, read from the engine by id: the record holds no values of the environment. */
+struct source {
+	json_t *doc;              /* inspect document; NULL when the container is gone */
+	json_t *create, *connect; /* the remembered create request; NULL when it lives */
+	char image_id[80];        /* that it was made from, with create */
+	char host[SERVICE_NAME_MAX + 1];
+};
+
+/* copy.c: one container. */
+
+/* The container whose id is `like`, where the record saw it. NOT_FOUND: it went. */
+int read_live(struct clone *c, const struct record *r, const char *like, struct source *s, struct err *err);
+/* What the record's `observed.remembered` keeps of the container of that name. */
+int read_remembered(const struct record *r, const char *name, struct source *s, struct err *err);
+void release_source(struct source *s);
+/* create, connect, start: each looks before it does. A copy that cannot be started is taken away again. CONFLICT: the
+ * name belongs to a container that is not of this operation. */
+int bring_up(struct clone *c, const struct source *s, struct copy *copy, const char *op_id, struct err *err);
+
+#endif

@@ -1,0 +1,190 @@
+/* One container: its source, its create request, and bringing it up under a name that may be taken. */
+#include "cmd/as-clone/clone.h"
+
+#include "cmd/front/steps.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+static const char *label_of(const json_t *doc, const char *name)
+{
+	return json_string_value(json_object_get(json_object_get(json_object_get(doc, "Config"), "Labels"), name));
+}
+
+/* ---- the source ---- */
+
+int read_live(struct clone *c, const struct record *r, const char *like, struct source *s, struct err *err)
+{
+	struct jv_cursor each = jv_each(jv_get(record_get(r, "observed"), "containers"));
+	struct jv_member m;
+
+	steps_text(jv_get(record_get(r, "observed"), "template"), "host", s->host, sizeof s->host);
+	while (jv_next(&each, &m))
+		if (jv_is(jv_get(m.value, "id"), like))
+			steps_text(m.value, "host", s->host, sizeof s->host);
+	struct engine_host *h = engine_hosts_get(&c->hosts, s->host, err);
+	if (!h || h->driver->inspect(h->engine, like, &s->doc, err) < 0)
+		return err_prefix(err, "the container to copy, %.12s", like);
+	return 0;
+}
+
+int read_remembered(const struct record *r, const char *name, struct source *s, struct err *err)
+{
+	struct jv_cursor each = jv_each(jv_get(record_get(r, "observed"), "remembered"));
+	struct jv create = {0};
+	struct jv_member m;
+	json_error_t why;
+
+	while (jv_next(&each, &m))
+		if (jv_is(jv_get(m.value, "name"), name)) {
+			create = jv_path(m.value, "template.create");
+			steps_text(jv_get(m.value, "template"), "image_id", s->image_id, sizeof s->image_id);
+		}
+
+	if (!jv_is_object(create))
+		return err_set(err, ERR_MISSING,
+		               "no specification of %s is remembered: run as-inspect --remember while it lives", name);
+	s->create = json_loadb(create.p, create.n, JSON_REJECT_DUPLICATES, &why);
+	if (!s->create)
+		return err_set(err, ERR_INPUT, "template.create: %s", why.text);
+	s->connect = json_incref(json_object_get(s->create, "connect"));
+	(void)json_object_del(s->create, "connect");
+	return 0;
+}
+
+void release_source(struct source *s)
+{
+	json_decref(s->doc);
+	json_decref(s->create);
+	json_decref(s->connect);
+}
+
+/* ---- one copy ---- */
+
+/* A container that is gone: its own request, from the image it had, whatever its tag means by now. */
+static int make_again(const struct source *s, const struct copy *copy, const char *op_id, struct copy_request *out,
+                      struct err *err)
+{
+	const char *image = json_string_value(json_object_get(s->create, "Image"));
+	char now[80] = "";
+	struct err gone = {0};
+	int bad = 0;
+
+	out->create = json_deep_copy(s->create);
+	out->connect = json_incref(s->connect);
+	json_t *labels = json_object_get(out->create, "Labels");
+	if (json_is_object(labels))
+		bad = json_object_set_new(labels, "autoscale.op", json_string(op_id));
+	if (image && copy->target->driver->image_id(copy->target->engine, image, now, &gone) < 0 &&
+	    gone.code != ERR_NOT_FOUND) {
+		*err = gone;
+		return -1;
+	}
+	if (*s->image_id && strcmp(now, s->image_id) != 0)
+		bad |= json_object_set_new(out->create, "Image", json_string(s->image_id));
+	return bad || !out->create ? err_set(err, ERR_TEMPORARY, "out of memory") : 0;
+}
+
+static int make_request(const struct clone *c, const struct source *s, const struct copy *copy, const char *op_id,
+                        struct copy_request *out, struct err *err)
+{
+	const char *of = label_of(s->doc, "autoscale.copy-of");
+	const char *image = json_string_value(json_object_get(json_object_get(s->doc, "Config"), "Image"));
+	char image_id[80] = "";
+	struct err gone = {0};
+	json_t *config = NULL;
+
+	if (s->create)
+		return make_again(s, copy, op_id, out, err);
+	const struct engine_driver *driver = copy->target->driver;
+	if (image && driver->image_id(copy->target->engine, image, image_id, &gone) < 0 && gone.code != ERR_NOT_FOUND) {
+		*err = gone;
+		return -1;
+	}
+	const char *source_image = json_string_value(json_object_get(s->doc, "Image"));
+	if (source_image && driver->image_config(copy->target->engine, source_image, &config, &gone) < 0)
+		config = NULL;
+	const json_t *entrypoint = json_object_get(config, "Entrypoint");
+	const struct copy_options o = {
+		.name = copy->name,
+		.copy_of = of ? of : json_string_value(json_object_get(s->doc, "Id")),
+		.op_id = op_id,
+		.index = copy->index,
+		.image_id = *image_id ? image_id : NULL,
+		.image_has_entrypoint = json_array_size(entrypoint) > 0,
+		.other_host = strcmp(s->host, copy->host) != 0,
+		.privileged_allowed = c->f.conf.privileged,
+	};
+	const int bad = copy_make(s->doc, &o, out, err);
+	json_decref(config);
+	return bad;
+}
+
+/* The name is in use: by our own half-made copy of this operation, or by a stranger. */
+static int adopt(struct copy *copy, const char *op_id, struct err *err)
+{
+	const struct engine_host *h = copy->target;
+	json_t *doc = NULL;
+
+	if (h->driver->inspect(h->engine, copy->name, &doc, err) < 0) {
+		err->retry = true; /* it is being made or removed at this moment */
+		return -1;
+	}
+	const char *op = label_of(doc, "autoscale.op"), *id = json_string_value(json_object_get(doc, "Id"));
+	const bool ours = op && id && strcmp(op, op_id) == 0;
+	if (ours)
+		(void)snprintf(copy->id, sizeof copy->id, "%s", id);
+	json_decref(doc);
+	if (ours)
+		return 0;
+	return err_set(err, ERR_CONFLICT,
+	               "host %s: 409 name \"%s\" is in use by a container that is not of this operation (%s)", copy->host,
+	               copy->name, op ? op : "not ours");
+}
+
+/* The networks beyond the first; a null endpoint is one that the source has left. */
+static int connect_all(const struct copy *copy, const json_t *connect, struct err *err)
+{
+	const struct engine_host *h = copy->target;
+	size_t i;
+	json_t *value;
+
+	json_array_foreach(connect, i, value) {
+		const char *network = json_string_value(json_object_get(value, "network"));
+		const json_t *endpoint = json_object_get(value, "endpoint");
+		if ((json_is_null(endpoint) ? h->driver->disconnect(h->engine, network, copy->id, err)
+		                            : h->driver->connect(h->engine, network, copy->id, endpoint, err)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int bring_up(struct clone *c, const struct source *s, struct copy *copy, const char *op_id, struct err *err)
+{
+	struct copy_request request = {0};
+	struct err undo = {0};
+	bool there = false, gone;
+
+	copy->target = engine_hosts_get(&c->hosts, copy->host, err);
+	if (!copy->target)
+		return -1;
+	const struct engine_host *h = copy->target;
+	int bad = make_request(c, s, copy, op_id, &request, err);
+	if (!bad && h->driver->create(h->engine, copy->name, request.create, copy->id, err) < 0) {
+		there = err->code == ERR_CONFLICT;
+		bad = there ? adopt(copy, op_id, err) : -1;
+	}
+	if (!bad) {
+		bad = connect_all(copy, request.connect, err);
+		if (!bad)
+			bad = h->driver->start(h->engine, copy->id, &copy->already, err);
+		if (bad && !err->retry)
+			(void)h->driver->remove(h->engine, copy->id, true, &gone, &undo);
+	}
+	for (size_t i = 0; i < json_array_size(request.notes); i++)
+		front_say(&c->f, "%s: %s", copy->name, json_string_value(json_array_get(request.notes, i)));
+	copy_release(&request);
+	return bad;
+}

@@ -1,0 +1,60 @@
+/* What the files of as-inspect share. */
+#ifndef CMD_AS_INSPECT_H
+#define CMD_AS_INSPECT_H
+
+#include "base/clock.h"
+#include "cmd/front/front.h"
+#include "engine/hosts.h"
+#include "store/store.h"
+
+/* What every host listed, kept for the records of one pass (they have one `now`). */
+struct listing {
+	bool ok;
+	char message[300];
+	json_t *list;                           /* the engine's */
+	char (*services)[SERVICE_NAME_MAX + 1]; /* of each entry; "" none */
+	bool *joined;                           /* of each entry: it asked to be scaled */
+};
+
+struct inspect {
+	struct front f;
+	bool full, remember; /* options */
+	struct engine_hosts hosts;
+	struct listing *listings; /* one per host */
+	char now[CLOCK_TEXT];     /* that they belong to */
+	json_t *variables;        /* container id -> {service, joined}: the environment never changes */
+	struct store *store;
+	char last[SERVICE_NAME_MAX + 1]; /* the service looked at last in this pass, */
+	struct buf observed;             /* and what was seen */
+};
+
+/* One container of the service in hand. */
+struct found {
+	json_t *doc;
+	const char *host;
+	bool copy;
+	int64_t created;
+};
+
+#define FOUND_MAX REPLICAS_MAX
+
+/* listing.c: which containers there are, and of which service. */
+
+/* Lists every host, unless it was done for records of the same `now`; a host that does not answer is noted in its
+ * listing. now "": always. */
+void list_hosts(struct inspect *in, const char *now);
+/* -1: no host answered, so that nothing is known and nothing may be concluded. */
+int some_host(const struct inspect *in, struct err *err);
+void drop_listing(struct listing *l);
+/* The service's containers, at most FOUND_MAX; each doc is the caller's. */
+int find_containers(struct inspect *in, const char *service, struct found *v, size_t *n, struct err *err);
+
+/* observed.c: what is seen of one service. */
+
+/* Fills in->observed with the member `observed` of the service, and in->last with its name. */
+int look_at_service(struct inspect *in, const char *service, struct err *err);
+
+/* Opens the store at the first call. */
+int need_store(struct inspect *in, struct err *err);
+
+#endif

@@ -1,0 +1,160 @@
+/* Which containers there are on every host, and which service each belongs to. */
+#include "cmd/as-inspect/inspect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+static bool has_prefix(const char *s, const char *prefix) { return strncmp(s, prefix, strlen(prefix)) == 0; }
+
+static bool label_joins(const json_t *labels)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)labels, name, value)
+		if (has_prefix(name, "autoscale."))
+			return true;
+	return false;
+}
+
+static bool variable_joins(const json_t *doc)
+{
+	const json_t *env = json_object_get(json_object_get(doc, "Config"), "Env");
+	size_t i;
+	json_t *value;
+
+	json_array_foreach(env, i, value)
+		if (json_is_string(value) && has_prefix(json_string_value(value), "AUTOSCALE_"))
+			return true;
+	return false;
+}
+
+/* Only the inspect document shows variables; asked once per container. Borrowed: {"service":..,"joined":..}. */
+static const json_t *ask_variables(struct inspect *in, struct engine_host *h, const char *id)
+{
+	json_t *known = json_object_get(in->variables, id), *doc = NULL;
+	char service[SERVICE_NAME_MAX + 1] = "";
+	struct err gone = {0};
+
+	if (known)
+		return known;
+	if (h->driver->inspect(h->engine, id, &doc, &gone) < 0)
+		return NULL;
+	if (!container_service(doc, service, sizeof service))
+		service[0] = '\0';
+	known = json_pack("{s:s,s:b}", "service", service, "joined", variable_joins(doc));
+	json_decref(doc);
+	if (!known || json_object_set_new(in->variables, id, known) < 0)
+		return NULL;
+	return known;
+}
+
+static void classify(struct inspect *in, struct engine_host *h, const json_t *entry, char service[], bool *joined)
+{
+	const json_t *labels = json_object_get(entry, "Labels");
+	const char *id = json_string_value(json_object_get(entry, "Id"));
+	json_t *as_doc = json_pack("{s:{s:O?}}", "Config", "Labels", labels);
+
+	service[0] = '\0';
+	*joined = label_joins(labels);
+	const bool by_label = as_doc && container_service(as_doc, service, SERVICE_NAME_MAX + 1);
+	json_decref(as_doc);
+	if ((by_label && *joined) || !id)
+		return;
+	const json_t *more = ask_variables(in, h, id);
+	if (!by_label)
+		(void)snprintf(service, SERVICE_NAME_MAX + 1, "%s",
+		               more ? json_string_value(json_object_get(more, "service")) : "");
+	*joined = *joined || json_is_true(json_object_get(more, "joined"));
+}
+
+void drop_listing(struct listing *l)
+{
+	json_decref(l->list);
+	free(l->services);
+	free(l->joined);
+	*l = (struct listing){0};
+}
+
+static void list_host(struct inspect *in, size_t i)
+{
+	struct listing *l = &in->listings[i];
+	struct err why = {0};
+	struct engine_host *h = engine_hosts_get(&in->hosts, in->f.conf.hosts[i].name, &why);
+
+	drop_listing(l);
+	if (!h || h->driver->list(h->engine, NULL, &l->list, &why) < 0) {
+		(void)snprintf(l->message, sizeof l->message, "%.290s", why.message);
+		if (in->f.conf.nhosts > 1) /* with one host the record's error says it */
+			front_warn(&in->f, "%s: left out", l->message);
+		return;
+	}
+	const size_t n = json_array_size(l->list);
+	l->services = calloc(n + 1, sizeof *l->services);
+	l->joined = calloc(n + 1, sizeof *l->joined);
+	if (!l->services || !l->joined) {
+		(void)snprintf(l->message, sizeof l->message, "out of memory");
+		return;
+	}
+	for (size_t k = 0; k < n; k++)
+		classify(in, h, json_array_get(l->list, k), l->services[k], &l->joined[k]);
+	l->ok = true;
+}
+
+/* A storm of alerts fetched together is looked at once. */
+void list_hosts(struct inspect *in, const char *now)
+{
+	if (*now && strcmp(now, in->now) == 0)
+		return;
+	for (size_t i = 0; i < in->f.conf.nhosts; i++)
+		list_host(in, i);
+	(void)snprintf(in->now, sizeof in->now, "%s", now);
+	in->last[0] = '\0';
+}
+
+static int add_found(struct inspect *in, size_t host, const char *id, struct found *v, size_t *n, struct err *err)
+{
+	struct engine_host *h = engine_hosts_get(&in->hosts, in->f.conf.hosts[host].name, err);
+	json_t *doc = NULL;
+
+	if (!h)
+		return -1;
+	if (h->driver->inspect(h->engine, id, &doc, err) < 0)
+		return err->code == ERR_NOT_FOUND ? 0 : -1; /* it went between the list and now */
+	if (*n == FOUND_MAX) {
+		json_decref(doc);
+		return err_set(err, ERR_LIMIT, "more than %d containers", FOUND_MAX);
+	}
+	const json_t *labels = json_object_get(json_object_get(doc, "Config"), "Labels");
+	const char *created = json_string_value(json_object_get(doc, "Created"));
+	struct found *f = &v[(*n)++];
+	*f = (struct found){doc, h->host->name, json_object_get(labels, "autoscale.copy-of") != NULL, 0};
+	if (created)
+		(void)clock_parse(created, &f->created);
+	return 0;
+}
+
+int find_containers(struct inspect *in, const char *service, struct found *v, size_t *n, struct err *err)
+{
+	for (size_t i = 0; i < in->f.conf.nhosts; i++) {
+		const struct listing *l = &in->listings[i];
+		for (size_t k = 0; l->ok && k < json_array_size(l->list); k++) {
+			const char *id = json_string_value(json_object_get(json_array_get(l->list, k), "Id"));
+			if (id && strcmp(l->services[k], service) == 0 && add_found(in, i, id, v, n, err) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* No host answered: then nothing is known, and nothing may be concluded. */
+int some_host(const struct inspect *in, struct err *err)
+{
+	for (size_t i = 0; i < in->f.conf.nhosts; i++)
+		if (in->listings[i].ok)
+			return 0;
+	return err_set(err, ERR_UNAVAILABLE, "%s", in->listings[0].message);
+}
