@@ -195,7 +195,7 @@ statuses() {
 }
 
 @test "as-policy(1) lists every field that as-policy takes" {
-	families=$(grep -o 'families\[\] = {[^}]*' cmd/as-policy/as-policy.c | grep -o '"[a-z]*"' | tr -d '"')
+	families=$(grep -o 'families\[\] = {[^}]*' cmd/as-policy/row.c | grep -o '"[a-z]*"' | tr -d '"')
 	fields=$(sed -nE 's/^\t\{"([a-z_]+)", "autoscale\..*/\1/p' common/policy/fields.c)
 	same fields "$(sort <<<"$fields"$'\n'"$families")" \
 		"$(sed -n '/^The fields are/,/^\.Pp/p' man/as-policy.1 | sed -n 's/^\.Va //p' | tr -d ' ' | tr ',.' '\n\n' | grep . | sort)"
