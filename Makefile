@@ -22,7 +22,7 @@ COMMANDS += $(1)
 $(B)/bin/$(1): $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/$(1)/*.c)) $(B)/lib/front.a $(patsubst %,$(B)/lib/%.a,$(2) base)
 $(B)/bin/$(1): private LIBS = $(3)
 endef
-$(eval $(call command,as-ingest,alert store,$(SQLITE) $(JSON)))
+$(eval $(call command,as-ingest,alert store,$(SQLITE)))
 $(eval $(call command,as-fetch-alerts,store,$(SQLITE)))
 $(eval $(call command,as-inspect,engine store,$(CURL) $(JSON) $(SQLITE)))
 $(eval $(call command,as-resolve-policy,policy store,$(SQLITE)))
@@ -35,9 +35,25 @@ $(eval $(call command,as-audit,store,$(SQLITE)))
 $(eval $(call command,as-ack-alerts,store,$(SQLITE)))
 $(eval $(call command,as-policy,policy store,$(SQLITE) $(JSON)))
 
+# ---- store drivers that a URL asks for: loaded when needed (common/store/module.h), built where their library is ----
+first = $(firstword $(foreach p,$(1),$(shell pkg-config --exists $(p) && echo $(p))))
+MYSQL := $(call first,libmariadb mariadb mysqlclient)
+MONGO := $(call first,libmongoc-1.0 mongoc2)
+MODULES =
+define module
+ifneq ($(and $(2),$(wildcard common/store/modules/$(1).c)),)
+MODULES += $(B)/lib/autoscale/$(1).so
+$(B)/pic/common/store/modules/$(1).o: private CPPFLAGS_ALL += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(2)))
+$(B)/lib/autoscale/$(1).so: $(patsubst %.c,$(B)/pic/common/%.o,store/modules/$(1).c $(3) base/err.c base/buf.c base/clock.c base/jv.c)
+$(B)/lib/autoscale/$(1).so: private LIBS = $(shell pkg-config --libs $(2))
+endif
+endef
+$(eval $(call module,mysql,$(MYSQL),store/url.c store/fits.c))
+$(eval $(call module,mongodb,$(MONGO),store/url.c store/fits.c store/alerts_common.c))
+
 ROOMS  = base alert policy engine lb store
 PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
-UNITS  = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+UNITS  = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 PIPES  = pipelines/autoscale pipelines/reconcile
 MANS   = $(wildcard man/*.[157])
 
@@ -56,7 +72,7 @@ endif
 .PHONY: all units check lint demo deps install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PROGRAMS) completions
+all: $(PROGRAMS) $(MODULES) completions
 
 help:
 	@echo 'make                 build into $(B)/bin'
@@ -73,6 +89,16 @@ $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(SAY) '  CC   $<'
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+$(B)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(SAY) '  CC   $< (module)'
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -c -o $@ $<
+
+$(B)/lib/autoscale/%.so:
+	@mkdir -p $(@D)
+	$(SAY) '  LINK $@'
+	$(Q)$(CC) -shared -Wl,-z,relro,-z,now,--as-needed,--no-undefined $(SAN) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/obj/common/store/schema.o: $(B)/gen/schema.c
 	@mkdir -p $(@D)
@@ -98,7 +124,7 @@ $(B)/bin/%:
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(INI)
 
 units: $(UNITS)
-$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engine lb store base)
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engine lb store base)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
 
@@ -131,13 +157,15 @@ deps:
 
 # ---- installing ----
 BIN  = $(DESTDIR)$(PREFIX)/bin
+LIB  = $(DESTDIR)$(PREFIX)/lib/autoscale
 EXEC = $(DESTDIR)$(PREFIX)/libexec/autoscale
 MAN  = $(DESTDIR)$(PREFIX)/share/man
 install: all
-	install -d $(BIN) $(EXEC)/pipelines $(MAN)/man1 $(MAN)/man5 $(MAN)/man7 $(DESTDIR)$(PREFIX)/share/doc/autoscale \
+	install -d $(BIN) $(LIB) $(EXEC)/pipelines $(MAN)/man1 $(MAN)/man5 $(MAN)/man7 $(DESTDIR)$(PREFIX)/share/doc/autoscale \
 	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 $(PROGRAMS) $(BIN)
+	for m in $(MODULES); do install -m 644 $$m $(LIB); done
 	install -m 755 $(PIPES) $(EXEC)/pipelines
 	install -m 644 pipelines/line.sh $(EXEC)/pipelines
 	for s in 1 5 7; do for m in man/*.$$s; do [ ! -e $$m ] || install -m 644 $$m $(MAN)/man$$s; done; done
@@ -148,7 +176,7 @@ install: all
 	install -m 644 README.md LICENSE cron/crontab.example $(DESTDIR)$(PREFIX)/share/doc/autoscale
 
 uninstall:
-	rm -rf $(EXEC) $(DESTDIR)$(PREFIX)/share/doc/autoscale
+	rm -rf $(EXEC) $(LIB) $(DESTDIR)$(PREFIX)/share/doc/autoscale
 	for c in $(COMMANDS); do rm -f $(BIN)/$$c $(MAN)/man1/$$c.1 \
 	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$c \
 	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$c.fish; done
@@ -157,4 +185,4 @@ uninstall:
 clean:
 	rm -rf build
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

@@ -1,32 +1,26 @@
 /* as-ingest: foreign alerts on standard input -> the alert store, each once. It has stored them durably when it exits
  * 0, and prints nothing; --normalize prints instead of storing. See as-ingest(1). */
-#include "alert/alert.h"
-#include "base/clock.h"
 #include "base/exit.h"
 #include "cmd/front/front.h"
-#include "store/alerts.h"
+#include "cmd/front/intake.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/banned.h"
 
-#define BATCH 256 /* alerts in one transaction */
-
-static struct alert_options how;
+static struct intake intake = {.rearm_ms = 60000};
 static bool normalize, whole;
-static int64_t rearm = 60000;
 
 static const struct option_row options[] = {
-	{'s', "source", OPTION_TEXT, "NAME", &how.source, "name the source instead of finding it from the shape"},
-	{0, "service", OPTION_TEXT, "NAME", &how.service, "the service, where the alert names none"},
-	{0, "service-field", OPTION_TEXT, "PATH", &how.service_field, "where the alert names it, such as docker.service"},
-	{0, "action", OPTION_TEXT, "ACTION", &how.action, "the action, where the alert names none"},
-	{0, "rule", OPTION_TEXT, "NAME", &how.rule, "the rule that fired, where the alert does not say"},
-	{0, "rearm", OPTION_DURATION, "DURATION", &rearm, "a condition repeated this much later is a new alert (60s)"},
+	{'s', "source", OPTION_TEXT, "NAME", &intake.how.source, "name the source instead of finding it from the shape"},
+	{0, "service", OPTION_TEXT, "NAME", &intake.how.service, "the service, where the alert names none"},
+	{0, "service-field", OPTION_TEXT, "PATH", &intake.how.service_field,
+     "where the alert names it, such as docker.service"},
+	{0, "action", OPTION_TEXT, "ACTION", &intake.how.action, "the action, where the alert names none"},
+	{0, "rule", OPTION_TEXT, "NAME", &intake.how.rule, "the rule that fired, where the alert does not say"},
+	{0, "rearm", OPTION_DURATION, "DURATION", &intake.rearm_ms,
+     "a condition repeated this much later is a new alert (60s)"},
 	{0, "normalize", OPTION_FLAG, NULL, &normalize, "print the normalised alerts, store nothing; so does -n"},
 	{0, "whole", OPTION_FLAG, NULL, &whole, "standard input is one document over several lines"},
 	{0},
@@ -34,115 +28,57 @@ static const struct option_row options[] = {
 static const struct command command = {"as-ingest", "normalise alerts from standard input and store each once", "",
                                        options};
 
-struct ingest {
-	struct front f;
-	struct alerts *store; /* opened at the first alert */
-	bool open;            /* a transaction is */
-	int pending;          /* alerts in it */
-};
+static struct front front;
 
-static void random_bytes(void *p, size_t n)
+static int print_alert(void *ctx, const struct alert *a, struct err *err)
 {
-	if (getrandom(p, n, 0) != (ssize_t)n)
-		abort(); /* 256 bytes at most never fail once the kernel has its seed */
-}
-
-static void sha256_hex(const void *p, size_t n, char out[65])
-{
-	unsigned char md[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	if (!EVP_Digest(p, n, md, &len, EVP_sha256(), NULL))
-		abort();
-	for (unsigned i = 0; i < 32; i++) {
-		out[2 * i] = "0123456789abcdef"[md[i] >> 4];
-		out[2 * i + 1] = "0123456789abcdef"[md[i] & 15];
-	}
-	out[64] = '\0';
+	(void)ctx;
+	return record_loop_put(&front.loop, a->body.p, a->body.n, err);
 }
 
 static int commit(void *ctx, struct err *err)
 {
-	struct ingest *in = ctx;
-
-	if (!in->open)
-		return 0;
-	in->open = false;
-	in->pending = 0;
-	return alerts_commit(in->store, err);
+	(void)ctx;
+	return intake_commit(&intake, err);
 }
 
-/* The id a sender gives is kept while it is free; another episode under the same id gets one of its own. */
-static int put_under_new_id(struct ingest *in, struct alert_put *put, bool *stored, char stored_id[ALERT_ID],
-                            struct err *err)
+/* One line. A store that is away ends the run, so that the sender tries again; a line that makes no sense does not. */
+static enum record_fate take(unsigned long line, const char *p, size_t n)
 {
-	const struct jv body = {put->body, strlen(put->body)}, old = jv_get(body, "id");
-	struct buf b = BUF_INIT(LINE_MAX_BYTES);
-	char id[27];
+	struct intake_result result;
+	struct err err = {0};
 
-	alert_new_id(how.now, random_bytes, id);
-	buf_put(&b, body.p, (size_t)(old.p - body.p));
-	buf_json_str(&b, id);
-	buf_puts(&b, old.p + old.n);
-	put->id = id;
-	put->body = b.p;
-	const int bad = buf_ok(&b, err) < 0 || alerts_put(in->store, put, stored, stored_id, err) < 0 ? -1 : 0;
-	buf_release(&b);
-	return bad;
-}
-
-static int store_one(void *ctx, const struct alert *a, struct err *err)
-{
-	struct ingest *in = ctx;
-	char dedup[65], stored_id[ALERT_ID];
-	bool stored;
-
-	if (normalize || in->f.dry_run)
-		return record_loop_put(&in->f.loop, a->body.p, a->body.n, err);
-	if (!in->store && !(in->store = alerts_open(in->f.conf.alerts, err)))
-		return -1;
-	if (!in->open && alerts_begin(in->store, err) < 0)
-		return -1;
-	in->open = true;
-	const struct buf *identity = &a->identity;
-	sha256_hex(identity->n ? identity->p : a->id, identity->n ? identity->n : strlen(a->id), dedup);
-	struct alert_put put = {
-		.id = a->id,
-		.dedup = dedup,
-		.service = a->service,
-		.source = a->source,
-		.status = a->status,
-		.received_at = how.now,
-		.body = a->body.p,
-		.rearm_ms = a->repeats ? rearm : 0,
-	};
-	if (alerts_put(in->store, &put, &stored, stored_id, err) < 0 &&
-	    (err->code != ERR_CONFLICT || put_under_new_id(in, &put, &stored, stored_id, err) < 0))
-		return -1;
-	front_say(&in->f, "%s alert %s for service %s", stored ? "stored" : "already have", stored_id, a->service);
-	return ++in->pending < BATCH ? 0 : commit(in, err);
-}
-
-/* A store that is away ends the run, so that the sender tries again; a line that makes no sense does not. */
-static enum record_fate each(void *ctx, struct record *r, struct err *err)
-{
-	struct ingest *in = ctx;
-
-	how.now = clock_now_ms();
-	if (alert_each(r->whole, &how, store_one, in, err) == 0)
-		return RECORD_DROP;
-	if (err->code != ERR_INPUT && err->code != ERR_LIMIT) {
-		if (in->open)
-			alerts_rollback(in->store);
-		exit(front_fail(&in->f, err));
+	if (intake_document(&intake, p, n, &result, &err) < 0) {
+		if (err.code == ERR_UNAVAILABLE && err.retry)
+			err.code = ERR_TEMPORARY; /* nothing is stored: deliver it again */
+		exit(front_fail(&front, &err));
 	}
-	in->f.loop.bad_input = true;
-	front_warn(&in->f, "line %lu: %s", r->line, err->message);
+	front_say(&front, "%lld stored, %lld known already, %lld dead letters", (long long)result.stored,
+	          (long long)result.seen, (long long)result.dead);
+	if (result.bad.code != ERR_NONE) {
+		front.loop.bad_input = true;
+		front_warn(&front, "line %lu: %s%s", line, result.bad.message,
+		           result.dead ? ": kept as a dead letter (as-fetch-alerts --dead)" : "");
+	}
 	return RECORD_DROP;
 }
 
-/* All of standard input as one line. */
-static int read_whole(struct ingest *in, struct err *err)
+static enum record_fate each(void *ctx, struct record *r, struct err *err)
+{
+	(void)ctx;
+	(void)err;
+	return take(r->line, r->whole.p, r->whole.n);
+}
+
+static bool bad_line(void *ctx, unsigned long line, const char *p, size_t n)
+{
+	(void)ctx;
+	(void)take(line, p, n);
+	return true;
+}
+
+/* All of standard input as one document. */
+static int read_whole(struct err *err)
 {
 	struct buf b = BUF_INIT(LINE_MAX_BYTES);
 	ssize_t n = 1;
@@ -154,31 +90,30 @@ static int read_whole(struct ingest *in, struct err *err)
 		buf_put(&b, block, n > 0 ? (size_t)n : 0);
 		bad = buf_ok(&b, err);
 	}
-	for (size_t i = 0; i < b.n; i++)
-		if (b.p[i] == '\n')
-			b.p[i] = ' ';
 	if (!bad && b.n)
-		bad = record_loop_one(&in->f.loop, b.p, b.n, err);
+		(void)take(1, b.p, b.n);
 	buf_release(&b);
-	return bad || commit(in, err) < 0 ? -1 : 0;
+	return bad || intake_commit(&intake, err) < 0 ? -1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-	static struct ingest in;
 	struct err err = {0};
-	int done = front_start(&in.f, &command, FRONT_ACTS, argc, argv);
-	if (done >= 0 || (done = front_terminal(&in.f)) >= 0 || (done = front_conf(&in.f)) >= 0)
+	int done = front_start(&front, &command, FRONT_ACTS, argc, argv);
+	if (done >= 0 || (done = front_terminal(&front)) >= 0 || (done = front_conf(&front)) >= 0)
 		return done;
 
-	how.random = random_bytes;
-	int bad = front_open(&in.f, each, &in, true, &err);
-	in.f.loop.any = true;
-	in.f.loop.idle = commit;
-	in.f.loop.flush_each = false;
+	intake.url = front.conf.alerts;
+	if (normalize || front.dry_run)
+		intake.print = print_alert;
+	int bad = front_open(&front, each, NULL, true, &err);
+	front.loop.any = true;
+	front.loop.bad_line = bad_line;
+	front.loop.idle = commit;
+	front.loop.flush_each = false;
 	if (!bad)
-		bad = whole ? read_whole(&in, &err) : record_loop_run(&in.f.loop, &err);
-	alerts_close(in.store);
-	conf_release(&in.f.conf);
-	return front_close(&in.f, bad, &err);
+		bad = whole ? read_whole(&err) : record_loop_run(&front.loop, &err);
+	intake_close(&intake);
+	conf_release(&front.conf);
+	return front_close(&front, bad, &err);
 }

@@ -223,7 +223,7 @@ static int emit(struct record_loop *l, struct record *r, int64_t at, struct err 
 
 /* ---- the loop ---- */
 
-static void bad_line(struct record_loop *l, unsigned long line, const struct err *err)
+static void report_bad(struct record_loop *l, unsigned long line, const struct err *err)
 {
 	l->bad_input = true;
 	l->report(l->report_ctx, line, err);
@@ -280,7 +280,8 @@ static int one_line(struct record_loop *l, const char *p, size_t n, unsigned lon
 	if (jv_scan(p, n, &r.whole, r.members, MEMBERS_MAX, &r.nmembers, &why) < 0 ||
 	    (!jv_is_object(r.whole) && !(l->any && jv_is_array(r.whole)) &&
 	     err_set(&why, ERR_INPUT, "not a JSON record: not an object"))) {
-		bad_line(l, line, &why);
+		if (!l->bad_line || !l->bad_line(l->ctx, line, p, n))
+			report_bad(l, line, &why);
 		return 0;
 	}
 	const int bad = ask_stage(l, &r) == RECORD_PRINT ? emit(l, &r, error_time(l, &r), err) : 0;
@@ -362,7 +363,7 @@ int record_loop_run(struct record_loop *l, struct err *err)
 		if (!skipping && end - from > LINE_MAX_BYTES) {
 			struct err why = {0};
 			(void)err_set(&why, ERR_LIMIT, "a line of more than %u bytes: skipped", LINE_MAX_BYTES);
-			bad_line(l, line, &why);
+			report_bad(l, line, &why);
 			skipping = true;
 		}
 		if (nl) {

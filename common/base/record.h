@@ -62,6 +62,9 @@ struct record_loop {
 	int64_t (*clock)(void); /* for error.at; NULL: the record's own `now` */
 	void (*report)(void *ctx, unsigned long line, const struct err *err);
 	void *report_ctx;
+	/* Called for a line that is no record, with its bytes; true: it was dealt with, and is not reported. May be NULL.
+	 */
+	bool (*bad_line)(void *ctx, unsigned long line, const char *bytes, size_t n);
 	/* Called before the loop waits for more input and at its end: the place to commit a batch. May be NULL. */
 	int (*idle)(void *ctx, struct err *err);
 	const volatile sig_atomic_t *stop; /* not 0: leave after the record in hand; may be NULL */

@@ -2,24 +2,40 @@
 #include "store/alerts.h"
 
 #include "store/alerts_driver.h"
+#include "store/module.h"
+#include "store/sql.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/banned.h"
 
-static const struct alerts_driver *const drivers[] = {&alerts_sql};
+/* By the scheme of the URL. What an SQL store serves is alerts_sql's, the others are modules. */
+static const char *const modules[] = {"mongodb"};
+
+static const char *module_of(const char *url)
+{
+	for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+		const size_t n = strlen(modules[i]);
+		if (strncmp(url, modules[i], n) == 0 && (url[n] == ':' || url[n] == '+'))
+			return modules[i];
+	}
+	return NULL;
+}
 
 struct alerts *alerts_open(const char *url, struct err *err)
 {
-	for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
-		if (drivers[i]->serves(url))
-			return drivers[i]->open(url, err);
-	/* Only the scheme is shown: the rest may hold a password. */
-	(void)err_set(err, ERR_CONFIG, "no alert store of kind \"%.*s\" in this program: use sqlite:PATH",
-	              (int)strcspn(url, ":"), url);
-	return NULL;
+	if (sql_serves(url))
+		return alerts_sql.open(url, err);
+	const char *name = module_of(url);
+	if (!name) { /* only the scheme is shown: the rest may hold a password */
+		(void)err_set(err, ERR_CONFIG,
+		              "no alert store of kind \"%.*s\": use sqlite:PATH, mysql://USER@HOST/DATABASE or "
+		              "mongodb://HOST/DATABASE",
+		              (int)strcspn(url, ":"), url);
+		return NULL;
+	}
+	const struct store_module *m = store_module(name, err);
+	return m ? m->alerts->open(url, err) : NULL;
 }
 
 void alerts_close(struct alerts *a)
@@ -50,6 +66,11 @@ int alerts_claim(struct alerts *a, int64_t limit, int64_t lease_ms, const char *
 	return a->driver->claim(a, limit, lease_ms, service, fn, ctx, count, now, err);
 }
 
+int alerts_renew(struct alerts *a, const char *token, int64_t lease_ms, int64_t *held, struct err *err)
+{
+	return a->driver->renew(a, token, lease_ms, held, err);
+}
+
 int alerts_finish(struct alerts *a, const char *id, const char *token, const char *result, bool *held, struct err *err)
 {
 	return a->driver->finish(a, id, token, result, held, err);
@@ -73,29 +94,13 @@ int alerts_requeue(struct alerts *a, const char *id, bool *there, struct err *er
 
 int alerts_next_due(struct alerts *a, int64_t *due, struct err *err) { return a->driver->next_due(a, due, err); }
 
-/* --- for the drivers --- */
-
-int64_t alerts_backoff_ms(int64_t attempts)
+int alerts_count(struct alerts *a, struct alert_counts *counts, struct err *err)
 {
-	int64_t ms = 5000;
-	uint32_t random = 0;
-
-	for (int64_t i = 1; i < attempts && ms < 600000; i++)
-		ms *= 2;
-	if (ms > 600000)
-		ms = 600000;
-	if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-		return ms; /* the spread is a courtesy */
-	return ms - ms / 5 + (int64_t)random % (ms * 2 / 5 + 1);
+	*counts = (struct alert_counts){.oldest = INT64_MIN};
+	return a->driver->count(a, counts, err);
 }
 
-int alerts_token(char out[ALERT_TOKEN], struct err *err)
+int alerts_prune(struct alerts *a, int64_t before, int64_t limit, int64_t *n, struct err *err)
 {
-	unsigned char random[16];
-
-	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-		return err_set(err, ERR_TEMPORARY, "the system gave no random bytes: try again");
-	for (size_t i = 0; i < sizeof random; i++)
-		(void)snprintf(out + 2 * i, 3, "%02x", random[i]);
-	return 0;
+	return a->driver->prune(a, before, limit, n, err);
 }

@@ -1,6 +1,7 @@
 /* The alert queue in table alert, by portable SQL. One column says all: an alert may be taken when `due` <= now. */
 #include "base/limits.h"
 #include "store/alerts_driver.h"
+#include "store/fits.h"
 #include "store/sql.h"
 
 #include <inttypes.h>
@@ -9,11 +10,6 @@
 #include <string.h>
 
 #include "base/banned.h"
-
-#define DEDUP_BYTES 160
-#define WORD_BYTES 64
-#define STATUS_BYTES 32
-#define CLAIM_BYTES DOCUMENT_MAX /* a claim ends early, with at least one alert, at this size of its bodies */
 
 struct alerts_in_sql {
 	struct alerts base; /* first: the handle that the callers hold */
@@ -60,6 +56,7 @@ struct put_job {
 	bool stored;
 	bool known; /* the newest alert with this dedup: */
 	int64_t rearm, received_at;
+	bool resolved; /* its condition was over before anybody took it */
 };
 
 static int on_known(void *ctx, const struct sql_value *col, struct err *err)
@@ -71,19 +68,38 @@ static int on_known(void *ctx, const struct sql_value *col, struct err *err)
 	(void)snprintf(job->id, ALERT_ID, "%s", col[0].s);
 	job->rearm = col[1].i;
 	job->received_at = col[2].i;
+	job->resolved = strcmp(col[3].s, "done") == 0 && strcmp(col[4].s, "resolved") == 0;
 	return 0;
 }
 
-static int find_known(struct sql *db, struct put_job *job, struct err *err)
+static int find_known(struct sql *db, const char *dedup, struct put_job *job, struct err *err)
 {
 	job->known = false;
-	return sql_run(db, "SELECT alert_id, rearm, received_at FROM alert WHERE dedup = ? ORDER BY rearm DESC LIMIT 1",
-	               SQL_BINDS(sql_text(job->put->dedup)), on_known, job, err);
+	return sql_run(db,
+	               "SELECT alert_id, rearm, received_at, state, result FROM alert WHERE dedup = ?"
+	               " ORDER BY rearm DESC LIMIT 1",
+	               SQL_BINDS(sql_text(dedup)), on_known, job, err);
 }
 
-static bool rearmed(const struct put_job *job)
+static int see_again(struct sql *db, const char *id, struct err *err)
 {
-	return job->put->rearm_ms > 0 && job->put->received_at - job->received_at >= job->put->rearm_ms;
+	return sql_run(db, "UPDATE alert SET seen = seen + 1 WHERE alert_id = ?", SQL_BINDS(sql_text(id)), NULL, NULL, err);
+}
+
+/* The alert that this notification ends, while nobody has it, is finished; *taken: it was, now or before. */
+static int void_waiting(struct sql *db, struct put_job *job, bool *taken, struct err *err)
+{
+	*taken = false;
+	if (find_known(db, job->put->voids, job, err) < 0)
+		return -1;
+	if (!job->known)
+		return 0;
+	if (sql_run(db,
+	            "UPDATE alert SET state = 'done', due = NULL, result = 'resolved' WHERE alert_id = ? AND state = 'new'",
+	            SQL_BINDS(sql_text(job->id)), NULL, NULL, err) < 0)
+		return -1;
+	*taken = db->changed > 0 || job->resolved;
+	return *taken ? see_again(db, job->id, err) : 0;
 }
 
 static int insert_alert(struct sql *db, struct put_job *job, struct err *err)
@@ -93,10 +109,12 @@ static int insert_alert(struct sql *db, struct put_job *job, struct err *err)
 
 	if (sql_run(db,
 	            "INSERT INTO alert (alert_id, dedup, rearm, service, source, status, state, received_at, due, attempts,"
-	            " seen, body) VALUES (?, ?, ?, ?, ?, ?, 'new', ?, ?, 0, 1, ?)",
+	            " seen, body, result, raw, raw_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, ?, ?, ?, ?)",
 	            SQL_BINDS(sql_text(put->id), sql_text(put->dedup), sql_int(job->known ? job->rearm + 1 : 0),
 	                      sql_text(put->service ? put->service : ""), sql_text(put->source ? put->source : ""),
-	                      sql_text(put->status ? put->status : ""), received, received, sql_text(put->body)),
+	                      sql_text(put->status ? put->status : ""), sql_text(put->dead ? "dead" : "new"), received,
+	                      put->dead ? sql_text(NULL) : received, sql_text(put->body), sql_text(put->dead),
+	                      sql_text(put->raw), sql_text(put->raw_sha256)),
 	            NULL, NULL, err) < 0)
 		return -1;
 	job->stored = true;
@@ -108,22 +126,27 @@ static int put_in_tx(struct sql *db, void *ctx, struct err *err)
 {
 	struct put_job *job = ctx;
 
+	bool taken = false;
+
 	job->stored = false;
-	if (find_known(db, job, err) < 0)
+	if (job->put->voids && void_waiting(db, job, &taken, err) < 0)
 		return -1;
-	if (!job->known || rearmed(job)) {
+	if (taken)
+		return 0;
+	if (find_known(db, job->put->dedup, job, err) < 0)
+		return -1;
+	if (!job->known || alerts_rearmed(job->put, job->received_at)) {
 		if (insert_alert(db, job, err) == 0)
 			return 0;
 		if (err->code != ERR_CONFLICT)
 			return -1;
 		/* Another process stored the same alert in between; or the id is in use, which is the caller's mistake. */
-		if (find_known(db, job, err) < 0)
+		if (find_known(db, job->put->dedup, job, err) < 0)
 			return -1;
-		if (!job->known || rearmed(job))
+		if (!job->known || alerts_rearmed(job->put, job->received_at))
 			return err_set(err, ERR_CONFLICT, "the alert id %s is in use for another alert", job->put->id);
 	}
-	return sql_run(db, "UPDATE alert SET seen = seen + 1 WHERE alert_id = ?", SQL_BINDS(sql_text(job->id)), NULL, NULL,
-	               err);
+	return see_again(db, job->id, err);
 }
 
 static int sql_alerts_put(struct alerts *a, const struct alert_put *put, bool *stored, char id_out[ALERT_ID],
@@ -131,15 +154,7 @@ static int sql_alerts_put(struct alerts *a, const struct alert_put *put, bool *s
 {
 	struct put_job job = {.put = put, .id = id_out};
 
-	if (!put->id || !*put->id || !put->dedup || !*put->dedup || !put->body)
-		return err_set(err, ERR_MISSING, "an alert needs an id, a dedup key and a body");
-	if (sql_fits("the alert's id", put->id, ALERT_ID - 1, err) < 0 ||
-	    sql_fits("the dedup key", put->dedup, DEDUP_BYTES, err) < 0 ||
-	    sql_fits("the service's name", put->service, SERVICE_NAME_MAX, err) < 0 ||
-	    sql_fits("the alert's source", put->source, WORD_BYTES, err) < 0 ||
-	    sql_fits("the alert's status", put->status, STATUS_BYTES, err) < 0 ||
-	    sql_fits("the alert", put->body, LINE_MAX_BYTES, err) < 0 ||
-	    sql_atomic(db_of(a), SQL_WRITE, put_in_tx, &job, err) < 0)
+	if (alerts_check_put(put, err) < 0 || sql_atomic(db_of(a), SQL_WRITE, put_in_tx, &job, err) < 0)
 		return -1;
 	*stored = job.stored;
 	return 0;
@@ -169,7 +184,7 @@ static int on_due(void *ctx, const struct sql_value *col, struct err *err)
 
 	if (job->full)
 		return 0;
-	if (job->n > 0 && job->texts.n + col[0].n + col[3].n + 2 > CLAIM_BYTES) {
+	if (job->n > 0 && job->texts.n + col[0].n + col[3].n + 2 > ALERT_CLAIM_BYTES) {
 		job->full = true;
 		return 0;
 	}
@@ -192,16 +207,15 @@ static int on_due(void *ctx, const struct sql_value *col, struct err *err)
 static int select_due(struct sql *db, struct claim_job *job, struct err *err)
 {
 	const struct sql_value now = sql_int(job->now), limit = sql_int(job->limit - (int64_t)job->n);
+	char text[200];
 
+	(void)snprintf(text, sizeof text,
+	               "SELECT alert_id, attempts, received_at, body FROM alert WHERE due <= ?%s"
+	               " ORDER BY due, alert_id LIMIT ?%s",
+	               job->service ? " AND service = ?" : "", db->driver->skip_locked);
 	if (job->service)
-		return sql_run(db,
-		               "SELECT alert_id, attempts, received_at, body FROM alert WHERE due <= ? AND service = ?"
-		               " ORDER BY due, alert_id LIMIT ?",
-		               SQL_BINDS(now, sql_text(job->service), limit), on_due, job, err);
-	return sql_run(db,
-	               "SELECT alert_id, attempts, received_at, body FROM alert WHERE due <= ?"
-	               " ORDER BY due, alert_id LIMIT ?",
-	               SQL_BINDS(now, limit), on_due, job, err);
+		return sql_run(db, text, SQL_BINDS(now, sql_text(job->service), limit), on_due, job, err);
+	return sql_run(db, text, SQL_BINDS(now, limit), on_due, job, err);
 }
 
 static int take(struct sql *db, const struct claim_job *job, const char *id, struct err *err)
@@ -294,7 +308,7 @@ static int sql_alerts_claim(struct alerts *a, int64_t limit, int64_t lease_ms, c
 {
 	struct sql *db = db_of(a);
 	struct claim_job job = {
-		.limit = limit, .lease_ms = lease_ms, .service = service, .texts = BUF_INIT(2 * CLAIM_BYTES)};
+		.limit = limit, .lease_ms = lease_ms, .service = service, .texts = BUF_INIT(2 * ALERT_CLAIM_BYTES)};
 	bool any = false;
 	int rc = -1;
 
@@ -315,7 +329,7 @@ out:
 	return rc;
 }
 
-/* --- finish and give back --- */
+/* --- renew, finish and give back --- */
 
 struct end_job {
 	const char *id, *token, *text;
@@ -324,6 +338,34 @@ struct end_job {
 	int64_t attempts;
 	bool held, dead;
 };
+
+struct renew_job {
+	const char *token;
+	int64_t lease_ms, held;
+};
+
+/* A claimed row's `due` is its lease's end, so those that still hold stand behind now on the index. */
+static int renew_in_tx(struct sql *db, void *ctx, struct err *err)
+{
+	struct renew_job *job = ctx;
+	const int64_t now = sql_now(db);
+
+	if (sql_run(db, "UPDATE alert SET due = ? WHERE due > ? AND lease_token = ? AND state = 'claimed'",
+	            SQL_BINDS(sql_int(now + job->lease_ms), sql_int(now), sql_text(job->token)), NULL, NULL, err) < 0)
+		return -1;
+	job->held = db->changed;
+	return 0;
+}
+
+static int sql_alerts_renew(struct alerts *a, const char *token, int64_t lease_ms, int64_t *held, struct err *err)
+{
+	struct renew_job job = {.token = token, .lease_ms = lease_ms};
+
+	if (sql_atomic(db_of(a), SQL_WRITE, renew_in_tx, &job, err) < 0)
+		return -1;
+	*held = job.held;
+	return 0;
+}
 
 static int finish_in_tx(struct sql *db, void *ctx, struct err *err)
 {
@@ -343,7 +385,7 @@ static int sql_alerts_finish(struct alerts *a, const char *id, const char *token
 {
 	struct end_job job = {.id = id, .token = token, .text = result};
 
-	if (sql_fits("the result", result, LINE_MAX_BYTES, err) < 0 ||
+	if (store_fits("the result", result, LINE_MAX_BYTES, err) < 0 ||
 	    sql_atomic(db_of(a), SQL_WRITE, finish_in_tx, &job, err) < 0)
 		return -1;
 	*held = job.held;
@@ -391,7 +433,7 @@ static int sql_alerts_give_back(struct alerts *a, const char *id, const char *to
 {
 	struct end_job job = {.id = id, .token = token, .text = error, .delay_ms = delay_ms, .final = final};
 
-	if (sql_fits("the error", error, LINE_MAX_BYTES, err) < 0 ||
+	if (store_fits("the error", error, LINE_MAX_BYTES, err) < 0 ||
 	    sql_atomic(db_of(a), SQL_WRITE, give_back_in_tx, &job, err) < 0)
 		return -1;
 	*held = job.held;
@@ -419,12 +461,15 @@ static int on_alert(void *ctx, const struct sql_value *col, struct err *err)
 		.due = sql_get_time(&col[6]),
 		.attempts = col[7].i,
 		.seen = col[8].i,
+		.raw = col[9].type == SQL_NULL ? NULL : col[9].s,
+		.raw_sha256 = col[10].type == SQL_NULL ? NULL : col[10].s,
 	};
 
 	return walk->fn(walk->ctx, &row, err);
 }
 
-#define ALERT_SELECT "SELECT alert_id, service, state, body, result, received_at, due, attempts, seen FROM alert"
+#define ALERT_SELECT \
+	"SELECT alert_id, service, state, body, result, received_at, due, attempts, seen, raw, raw_sha256 FROM alert"
 #define ALERT_ORDER " ORDER BY received_at, alert_id"
 
 static int sql_alerts_each(struct alerts *a, const char *state, alert_row_fn fn, void *ctx, struct err *err)
@@ -432,9 +477,9 @@ static int sql_alerts_each(struct alerts *a, const char *state, alert_row_fn fn,
 	struct row_walk walk = {fn, ctx};
 
 	if (!state)
-		return sql_run(db_of(a), ALERT_SELECT ALERT_ORDER, SQL_NO_BINDS, on_alert, &walk, err);
-	return sql_run(db_of(a), ALERT_SELECT " WHERE state = ?" ALERT_ORDER, SQL_BINDS(sql_text(state)), on_alert, &walk,
-	               err);
+		return sql_walk(db_of(a), ALERT_SELECT ALERT_ORDER, SQL_NO_BINDS, on_alert, &walk, err);
+	return sql_walk(db_of(a), ALERT_SELECT " WHERE state = ?" ALERT_ORDER, SQL_BINDS(sql_text(state)), on_alert, &walk,
+	                err);
 }
 
 static int requeue_in_tx(struct sql *db, void *ctx, struct err *err)
@@ -445,9 +490,19 @@ static int requeue_in_tx(struct sql *db, void *ctx, struct err *err)
 	job->held = false;
 	if (sql_run(db,
 	            "UPDATE alert SET state = 'new', due = ?, attempts = 0, result = NULL"
-	            " WHERE alert_id = ? AND state IN ('dead', 'done')",
+	            " WHERE alert_id = ? AND state IN ('dead', 'done') AND service <> ''",
 	            SQL_BINDS(sql_int(sql_now(db)), id), NULL, NULL, err) < 0)
 		return -1;
+	if (db->changed > 0) {
+		job->held = true;
+		return 0;
+	}
+	bool never_whole = false;
+	if (sql_run(db, "SELECT alert_id FROM alert WHERE alert_id = ? AND state = 'dead' AND service = ''", SQL_BINDS(id),
+	            on_any, &never_whole, err) < 0)
+		return -1;
+	if (never_whole)
+		return alerts_never_whole(job->id, err);
 	return sql_run(db, "SELECT alert_id FROM alert WHERE alert_id = ?", SQL_BINDS(id), on_any, &job->held, err);
 }
 
@@ -475,8 +530,77 @@ static int sql_alerts_next_due(struct alerts *a, int64_t *due, struct err *err)
 	               on_due_time, due, err);
 }
 
+static int on_count(void *ctx, const struct sql_value *col, struct err *err)
+{
+	struct alert_counts *counts = ctx;
+	const struct {
+		const char *state;
+		int64_t *n;
+	} states[] = {
+		{"new", &counts->waiting}, {"claimed", &counts->claimed}, {"done", &counts->done}, {"dead", &counts->dead}};
+	(void)err;
+
+	for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+		if (strcmp(col[0].s, states[i].state) == 0)
+			*states[i].n = col[1].i;
+	if (strcmp(col[0].s, "new") == 0 || strcmp(col[0].s, "claimed") == 0)
+		if (counts->oldest == INT64_MIN || col[2].i < counts->oldest)
+			counts->oldest = col[2].i;
+	return 0;
+}
+
+static int sql_alerts_count(struct alerts *a, struct alert_counts *counts, struct err *err)
+{
+	return sql_run(db_of(a), "SELECT state, COUNT(*), MIN(received_at) FROM alert GROUP BY state", SQL_NO_BINDS,
+	               on_count, counts, err);
+}
+
+struct prune_job {
+	int64_t before, limit, n;
+	char id[ALERT_ID];
+	int64_t received_at;
+};
+
+static int on_last(void *ctx, const struct sql_value *col, struct err *err)
+{
+	struct prune_job *job = ctx;
+	(void)err;
+
+	job->received_at = col[0].i;
+	(void)snprintf(job->id, sizeof job->id, "%s", col[1].s);
+	return 0;
+}
+
+/* The limit-th finished alert marks where this slice ends: no server deletes by ORDER BY and LIMIT alike. */
+static int prune_in_tx(struct sql *db, void *ctx, struct err *err)
+{
+	struct prune_job *job = ctx;
+
+	job->received_at = job->before;
+	job->id[0] = '\0';
+	if (sql_run(db,
+	            "SELECT received_at, alert_id FROM alert WHERE state = 'done' AND received_at < ?"
+	            " ORDER BY received_at, alert_id LIMIT 1 OFFSET ?",
+	            SQL_BINDS(sql_int(job->before), sql_int(job->limit)), on_last, job, err) < 0 ||
+	    sql_run(
+			db, "DELETE FROM alert WHERE state = 'done' AND (received_at < ? OR (received_at = ? AND alert_id < ?))",
+			SQL_BINDS(sql_int(job->received_at), sql_int(job->received_at), sql_text(job->id)), NULL, NULL, err) < 0)
+		return -1;
+	job->n = db->changed;
+	return 0;
+}
+
+static int sql_alerts_prune(struct alerts *a, int64_t before, int64_t limit, int64_t *n, struct err *err)
+{
+	struct prune_job job = {.before = before, .limit = limit};
+
+	if (sql_atomic(db_of(a), SQL_WRITE, prune_in_tx, &job, err) < 0)
+		return -1;
+	*n = job.n;
+	return 0;
+}
+
 const struct alerts_driver alerts_sql = {
-	.serves = sql_serves,
 	.open = sql_alerts_open,
 	.close = sql_alerts_close,
 	.now = sql_alerts_now,
@@ -485,9 +609,12 @@ const struct alerts_driver alerts_sql = {
 	.commit = sql_alerts_commit,
 	.rollback = sql_alerts_rollback,
 	.claim = sql_alerts_claim,
+	.renew = sql_alerts_renew,
 	.finish = sql_alerts_finish,
 	.give_back = sql_alerts_give_back,
 	.each = sql_alerts_each,
 	.requeue = sql_alerts_requeue,
 	.next_due = sql_alerts_next_due,
+	.count = sql_alerts_count,
+	.prune = sql_alerts_prune,
 };

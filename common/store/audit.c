@@ -54,8 +54,9 @@ int audit_append(struct sql *db, struct service_row *row, const char *actor, con
 	};
 	char hash[AUDIT_HASH];
 
-	if (sql_fits("the actor's name", actor, STORE_NAME, err) < 0 || sql_fits("the event", event, STORE_WORD, err) < 0 ||
-	    sql_fits("the audited record", body, STORE_DOCUMENT, err) < 0 || row_hash(field, hash, err) < 0)
+	if (store_fits("the actor's name", actor, STORE_NAME, err) < 0 ||
+	    store_fits("the event", event, STORE_WORD, err) < 0 ||
+	    store_fits("the audited record", body, STORE_DOCUMENT, err) < 0 || row_hash(field, hash, err) < 0)
 		return -1;
 	if (sql_run(db,
 	            "INSERT INTO audit (prev_hash, service, seq, logged_at, actor, event, op_id, body, hash)"
@@ -107,10 +108,10 @@ int store_audit_each(struct store *s, const char *service, int64_t since, audit_
 	struct audit_walk walk = {fn, ctx};
 
 	if (!service)
-		return sql_run(s->db, AUDIT_SELECT " WHERE logged_at >= ? ORDER BY logged_at, service, seq",
-		               SQL_BINDS(sql_int(since)), on_row, &walk, err);
-	return sql_run(s->db, AUDIT_SELECT " WHERE service = ? AND logged_at >= ? ORDER BY seq",
-	               SQL_BINDS(sql_text(service), sql_int(since)), on_row, &walk, err);
+		return sql_walk(s->db, AUDIT_SELECT " WHERE logged_at >= ? ORDER BY logged_at, service, seq",
+		                SQL_BINDS(sql_int(since)), on_row, &walk, err);
+	return sql_walk(s->db, AUDIT_SELECT " WHERE service = ? AND logged_at >= ? ORDER BY seq",
+	                SQL_BINDS(sql_text(service), sql_int(since)), on_row, &walk, err);
 }
 
 /* --- verifying --- */
@@ -182,11 +183,11 @@ static int verify_in_tx(struct sql *db, void *ctx, struct err *err)
 {
 	struct chain *c = ctx;
 
-	if (sql_run(db,
-	            "SELECT a.prev_hash, a.service, a.seq, a.logged_at, a.actor, a.event, a.op_id, a.body, a.hash,"
-	            " s.audit_seq, s.audit_hash FROM audit a LEFT JOIN service_state s ON s.service = a.service"
-	            " ORDER BY a.service, a.seq",
-	            SQL_NO_BINDS, on_chain_row, c, err) < 0 ||
+	if (sql_walk(db,
+	             "SELECT a.prev_hash, a.service, a.seq, a.logged_at, a.actor, a.event, a.op_id, a.body, a.hash,"
+	             " s.audit_seq, s.audit_hash FROM audit a LEFT JOIN service_state s ON s.service = a.service"
+	             " ORDER BY a.service, a.seq",
+	             SQL_NO_BINDS, on_chain_row, c, err) < 0 ||
 	    chain_end(c, err) < 0)
 		return -1;
 	return sql_run(db,

@@ -3,6 +3,7 @@
 #define STORE_INNER_H
 
 #include "base/limits.h"
+#include "store/fits.h"
 #include "store/sql.h"
 #include "store/store.h"
 

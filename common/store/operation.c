@@ -187,12 +187,12 @@ static int intent_check(const struct intent_ask *ask, struct err *err)
 {
 	if (!ask->service || !*ask->service || !ask->action || !*ask->action || !ask->plan || !ask->op_id || !*ask->op_id)
 		return err_set(err, ERR_MISSING, "an intent needs a service, an action, a plan and an operation's id");
-	if (sql_fits("the service's name", ask->service, SERVICE_NAME_MAX, err) < 0 ||
-	    sql_fits("the alert's id", ask->alert_id, STORE_ALERT_ID, err) < 0 ||
-	    sql_fits("the action", ask->action, STORE_WORD, err) < 0 ||
-	    sql_fits("the operation's id", ask->op_id, STORE_ID, err) < 0)
+	if (store_fits("the service's name", ask->service, SERVICE_NAME_MAX, err) < 0 ||
+	    store_fits("the alert's id", ask->alert_id, STORE_ALERT_ID, err) < 0 ||
+	    store_fits("the action", ask->action, STORE_WORD, err) < 0 ||
+	    store_fits("the operation's id", ask->op_id, STORE_ID, err) < 0)
 		return -1;
-	return sql_fits("the plan", ask->plan, STORE_DOCUMENT, err);
+	return store_fits("the plan", ask->plan, STORE_DOCUMENT, err);
 }
 
 int store_intent(struct store *s, const struct intent_ask *ask, struct intent *out, struct err *err)
@@ -368,10 +368,10 @@ int store_outcome(struct store *s, const struct outcome *o, int64_t *history_id,
 {
 	struct outcome_job job = {.o = o};
 
-	if (outcome_check(o, err) < 0 || sql_fits("the service's name", o->service, SERVICE_NAME_MAX, err) < 0 ||
-	    sql_fits("the operation's id", o->op_id, STORE_ID, err) < 0 ||
-	    sql_fits("the reason", o->reason, STORE_DOCUMENT, err) < 0 ||
-	    sql_fits("the error", o->error, STORE_DOCUMENT, err) < 0 ||
+	if (outcome_check(o, err) < 0 || store_fits("the service's name", o->service, SERVICE_NAME_MAX, err) < 0 ||
+	    store_fits("the operation's id", o->op_id, STORE_ID, err) < 0 ||
+	    store_fits("the reason", o->reason, STORE_DOCUMENT, err) < 0 ||
+	    store_fits("the error", o->error, STORE_DOCUMENT, err) < 0 ||
 	    sql_atomic(s->db, SQL_WRITE, outcome_in_tx, &job, err) < 0)
 		return -1;
 	*history_id = job.history_id;
@@ -420,8 +420,8 @@ int store_history_each(struct store *s, const char *service, int64_t since, hist
 	struct history_walk walk = {fn, ctx};
 
 	if (!service)
-		return sql_run(s->db, HISTORY_SELECT " WHERE finished_at >= ?" HISTORY_ORDER, SQL_BINDS(sql_int(since)),
-		               on_history, &walk, err);
-	return sql_run(s->db, HISTORY_SELECT " WHERE service = ? AND finished_at >= ?" HISTORY_ORDER,
-	               SQL_BINDS(sql_text(service), sql_int(since)), on_history, &walk, err);
+		return sql_walk(s->db, HISTORY_SELECT " WHERE finished_at >= ?" HISTORY_ORDER, SQL_BINDS(sql_int(since)),
+		                on_history, &walk, err);
+	return sql_walk(s->db, HISTORY_SELECT " WHERE service = ? AND finished_at >= ?" HISTORY_ORDER,
+	                SQL_BINDS(sql_text(service), sql_int(since)), on_history, &walk, err);
 }

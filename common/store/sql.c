@@ -1,6 +1,7 @@
 #include "store/sql.h"
 
 #include "base/clock.h"
+#include "store/module.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +11,14 @@
 
 #define DEADLOCK_RETRIES 3
 
-static const struct sql_driver *const drivers[] = {&sql_sqlite};
+/* By the scheme of the URL; a driver that is not linked in is the module of that name. */
+static const struct {
+	const char *scheme;
+	const struct sql_driver *driver;
+} drivers[] = {
+	{"sqlite", &sql_sqlite},
+	{"mysql", NULL},
+};
 
 /* --- values --- */
 
@@ -29,22 +37,20 @@ struct sql_value sql_time(int64_t ms) { return ms == TIME_NONE ? sql_text(NULL) 
 
 int64_t sql_get_time(const struct sql_value *v) { return v->type == SQL_NULL ? TIME_NONE : v->i; }
 
-int sql_fits(const char *what, const char *text, size_t max, struct err *err)
-{
-	const size_t n = text ? strlen(text) : 0;
-
-	if (n <= max)
-		return 0;
-	return err_set(err, ERR_INPUT, "%s has %zu bytes, the store keeps at most %zu: \"%.40s...\"", what, n, max, text);
-}
-
 /* --- statements and transactions --- */
 
 int sql_run(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row, void *ctx,
             struct err *err)
 {
 	db->deadlock = false;
-	return db->driver->run(db, text, binds, nbinds, row, ctx, err);
+	return db->driver->run(db, text, binds, nbinds, false, row, ctx, err);
+}
+
+int sql_walk(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row, void *ctx,
+             struct err *err)
+{
+	db->deadlock = false;
+	return db->driver->run(db, text, binds, nbinds, true, row, ctx, err);
 }
 
 int sql_begin(struct sql *db, enum sql_tx kind, struct err *err)
@@ -183,42 +189,38 @@ static int migrate(struct sql *db, struct err *err)
 
 /* --- open and close --- */
 
-/* The driver of a URL, and where its address begins. NULL: no driver knows the scheme. */
-static const struct sql_driver *find_driver(const char *url, const char **address)
+/* Of the table above; -1: no driver knows the scheme. A plain path is SQLite's. */
+static int find_driver(const char *url)
 {
 	const size_t scheme = strcspn(url, ":/");
 
-	if (url[scheme] != ':') {
-		*address = url;
-		return &sql_sqlite;
-	}
-	for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
-		if (strlen(drivers[i]->scheme) == scheme && strncmp(url, drivers[i]->scheme, scheme) == 0) {
-			*address = url + scheme + 1;
-			return drivers[i];
-		}
-	}
-	return NULL;
+	if (url[scheme] != ':')
+		return 0;
+	for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
+		if (strlen(drivers[i].scheme) == scheme && strncmp(url, drivers[i].scheme, scheme) == 0)
+			return (int)i;
+	return -1;
 }
 
-bool sql_serves(const char *url)
-{
-	const char *address;
-
-	return find_driver(url, &address) != NULL;
-}
+bool sql_serves(const char *url) { return find_driver(url) >= 0; }
 
 struct sql *sql_open(const char *url, struct err *err)
 {
-	const char *address;
-	const struct sql_driver *driver = find_driver(url, &address);
+	const int found = find_driver(url);
 
-	if (!driver) { /* only the scheme is shown: the rest may hold a password */
-		(void)err_set(err, ERR_CONFIG, "no store of kind \"%.*s\" in this program: use sqlite:PATH",
+	if (found < 0) { /* only the scheme is shown: the rest may hold a password */
+		(void)err_set(err, ERR_CONFIG, "no store of kind \"%.*s\": use sqlite:PATH or mysql://USER@HOST/DATABASE",
 		              (int)strcspn(url, ":"), url);
 		return NULL;
 	}
-	struct sql *db = driver->open(address, err);
+	const struct sql_driver *driver = drivers[found].driver;
+	if (!driver) {
+		const struct store_module *m = store_module(drivers[found].scheme, err);
+		if (!m)
+			return NULL;
+		driver = m->sql;
+	}
+	struct sql *db = driver->open(url, err);
 	if (!db)
 		return NULL;
 	if (migrate(db, err) < 0) {

@@ -1,5 +1,6 @@
 /* The inner door of the room store/: what the portable SQL of this room asks of a database. Only files in this
- * folder include it. A driver is one file with one const struct sql_driver, and one line in sql.c.
+ * folder include it. A driver is one file with one const struct sql_driver, and one line in sql.c; one whose client
+ * library is large is a module (module.h).
  *
  * The portable subset that the callers keep to: VARCHAR, BIGINT, SMALLINT, MEDIUMTEXT; `?` for each value, never a
  * value in the text; no upsert, no RETURNING, no partial index, no vendor function. What servers do differently
@@ -35,7 +36,8 @@ int64_t sql_get_time(const struct sql_value *v);  /* SQL's NULL: TIME_NONE */
 	(const struct sql_value[]){__VA_ARGS__}, sizeof((const struct sql_value[]){__VA_ARGS__}) / sizeof(struct sql_value)
 #define SQL_NO_BINDS NULL, 0
 
-/* One row; texts live until it returns. -1 (with err) stops the walk. It may read on the same connection. */
+/* One row; texts live until it returns. -1 (with err) stops the walk. With sql_run it may read on the same connection.
+ */
 typedef int (*sql_row_fn)(void *ctx, const struct sql_value *col, struct err *err);
 
 enum sql_tx {
@@ -52,29 +54,37 @@ struct sql {
 };
 
 struct sql_driver {
-	const char *scheme;                                        /* "sqlite" for sqlite:... */
-	struct sql *(*open)(const char *address, struct err *err); /* address: what follows "SCHEME:" */
+	struct sql *(*open)(const char *url, struct err *err);
 	void (*close)(struct sql *db);
-	/* ERR_CONFLICT means: a unique key is taken, and nothing else. */
-	int (*run)(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row,
-	           void *ctx, struct err *err);
+	/* ERR_CONFLICT means: a unique key is taken, and nothing else. walk: see sql_walk. */
+	int (*run)(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, bool walk,
+	           sql_row_fn row, void *ctx, struct err *err);
 	int (*begin)(struct sql *db, enum sql_tx kind, struct err *err);
 	int (*commit)(struct sql *db, struct err *err); /* a failed commit has rolled back */
 	void (*rollback)(struct sql *db);
 	int64_t (*now)(struct sql *db);
 	int (*has_table)(struct sql *db, const char *table, bool *there, struct err *err);
-	int (*script)(struct sql *db, const char *text, struct err *err); /* several statements of a schema file */
+	/* The statements of a schema file, each ended by ";\n". Repeatable: a server that commits each change of a table
+	 * by itself takes one that is there already as done. */
+	int (*script)(struct sql *db, const char *text, struct err *err);
+	/* What a SELECT inside SQL_WRITE ends with so that its rows are ours and rows that others hold are left out; ""
+	 * where the transaction holds the whole database anyway. */
+	const char *skip_locked;
 };
 
 extern const struct sql_driver sql_sqlite; /* sqlite.c */
 
-/* url: "SCHEME:ADDRESS", or a plain path for sqlite. Opens and brings the schema up to date. */
+/* url: "sqlite:PATH" or a plain path, "mysql://...". Opens and brings the schema up to date. */
 struct sql *sql_open(const char *url, struct err *err);
 bool sql_serves(const char *url); /* some driver here knows its scheme */
 void sql_close(struct sql *db);   /* NULL is fine */
 
 int sql_run(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row, void *ctx,
             struct err *err);
+/* The same for a result of any size: the server's rows are taken as they come, in bounded memory, and row must not use
+ * the connection. */
+int sql_walk(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row, void *ctx,
+             struct err *err);
 int sql_begin(struct sql *db, enum sql_tx kind, struct err *err);
 int sql_commit(struct sql *db, struct err *err);
 void sql_rollback(struct sql *db);
@@ -84,10 +94,6 @@ int64_t sql_now(struct sql *db);
  * times) after a lost deadlock. Inside an open transaction it joins that one. */
 typedef int (*sql_tx_fn)(struct sql *db, void *job, struct err *err);
 int sql_atomic(struct sql *db, enum sql_tx kind, sql_tx_fn fn, void *job, struct err *err);
-
-/* ERR_INPUT unless text (NULL counts as "") has at most max bytes, so that a server that cuts and one that does
- * not behave alike. */
-int sql_fits(const char *what, const char *text, size_t max, struct err *err);
 
 /* One numbered file of schema/, embedded by schema/embed.sh into build/schema.c. */
 struct sql_migration {

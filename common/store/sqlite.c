@@ -171,10 +171,12 @@ static int step_all(struct sqlite *c, sqlite3_stmt *stmt, sql_row_fn row, void *
 	return rc == SQLITE_DONE ? 0 : failed(c, rc, err);
 }
 
-static int sqlite_run(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row,
-                      void *ctx, struct err *err)
+/* SQLite hands rows over one by one in either case. */
+static int sqlite_run(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, bool walk,
+                      sql_row_fn row, void *ctx, struct err *err)
 {
 	struct sqlite *c = self(db);
+	(void)walk;
 	bool own;
 	sqlite3_stmt *stmt = prepare(c, text, &own, err);
 	int rc = 0;
@@ -218,7 +220,7 @@ static int sqlite_has_table(struct sql *db, const char *table, bool *there, stru
 {
 	*there = false;
 	return sqlite_run(db, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", SQL_BINDS(sql_text(table)),
-	                  on_found, there, err);
+	                  false, on_found, there, err);
 }
 
 /* --- clock --- */
@@ -256,14 +258,15 @@ static int on_clock(void *ctx, const struct sql_value *col, struct err *err)
 
 static int read_clock(struct sqlite *c, struct err *err)
 {
-	return sqlite_run(&c->base, "SELECT seen_at, host_at FROM host_clock WHERE id = 1", SQL_NO_BINDS, on_clock, c, err);
+	return sqlite_run(&c->base, "SELECT seen_at, host_at FROM host_clock WHERE id = 1", SQL_NO_BINDS, false, on_clock,
+	                  c, err);
 }
 
 static int write_clock(struct sqlite *c, struct err *err)
 {
 	(void)now_ms(c);
 	return sqlite_run(&c->base, "UPDATE host_clock SET seen_at = ?, host_at = ? WHERE id = 1",
-	                  SQL_BINDS(sql_int(c->seen_at), sql_int(c->host_at)), NULL, NULL, err);
+	                  SQL_BINDS(sql_int(c->seen_at), sql_int(c->host_at)), false, NULL, NULL, err);
 }
 
 /* --- transactions --- */
@@ -281,7 +284,7 @@ static int sqlite_begin(struct sql *db, enum sql_tx kind, struct err *err)
 	struct sqlite *c = self(db);
 
 	/* A writer takes the write lock at once: a read lock that becomes one later is refused when another was faster. */
-	if (sqlite_run(db, kind == SQL_READ ? "BEGIN" : "BEGIN IMMEDIATE", SQL_NO_BINDS, NULL, NULL, err) < 0)
+	if (sqlite_run(db, kind == SQL_READ ? "BEGIN" : "BEGIN IMMEDIATE", SQL_NO_BINDS, false, NULL, NULL, err) < 0)
 		return -1;
 	c->kind = kind;
 	if (kind != SQL_WRITE || read_clock(c, err) == 0)
@@ -295,7 +298,7 @@ static int sqlite_commit(struct sql *db, struct err *err)
 	struct sqlite *c = self(db);
 
 	if ((c->kind != SQL_WRITE || write_clock(c, err) == 0) &&
-	    sqlite_run(db, "COMMIT", SQL_NO_BINDS, NULL, NULL, err) == 0)
+	    sqlite_run(db, "COMMIT", SQL_NO_BINDS, false, NULL, NULL, err) == 0)
 		return 0;
 	sqlite_rollback(db);
 	return -1;
@@ -379,10 +382,10 @@ static int use_wal(struct sqlite *c, struct err *err)
 	const int64_t until = clock_monotonic_ms() + BUSY_MS;
 	char mode[16] = "";
 
-	if (sqlite_run(&c->base, "PRAGMA journal_mode", SQL_NO_BINDS, on_text, mode, err) < 0)
+	if (sqlite_run(&c->base, "PRAGMA journal_mode", SQL_NO_BINDS, false, on_text, mode, err) < 0)
 		return -1;
 	while (strcmp(mode, "wal") != 0) {
-		if (sqlite_run(&c->base, "PRAGMA journal_mode = WAL", SQL_NO_BINDS, on_text, mode, err) == 0) {
+		if (sqlite_run(&c->base, "PRAGMA journal_mode = WAL", SQL_NO_BINDS, false, on_text, mode, err) == 0) {
 			if (strcmp(mode, "wal") == 0)
 				return 0;
 			return err_set(err, ERR_CONFIG,
@@ -428,8 +431,11 @@ static int open_file(struct sqlite *c, struct err *err)
 	return there ? read_clock(c, err) : 0;
 }
 
-static struct sql *sqlite_open(const char *path, struct err *err)
+static struct sql *sqlite_open(const char *url, struct err *err)
 {
+	static const char scheme[] = "sqlite:";
+	const char *path = strncmp(url, scheme, sizeof scheme - 1) == 0 ? url + sizeof scheme - 1 : url;
+
 	if (!*path || *path == ':') {
 		(void)err_set(err, ERR_CONFIG, "sqlite: needs the path of a file, such as sqlite:/var/lib/autoscale/store.db");
 		return NULL;
@@ -453,7 +459,6 @@ static struct sql *sqlite_open(const char *path, struct err *err)
 }
 
 const struct sql_driver sql_sqlite = {
-	.scheme = "sqlite",
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.run = sqlite_run,
@@ -463,4 +468,5 @@ const struct sql_driver sql_sqlite = {
 	.now = sqlite_now,
 	.has_table = sqlite_has_table,
 	.script = sqlite_script,
+	.skip_locked = "",
 };

@@ -113,10 +113,10 @@ int store_policy_put(struct store *s, const struct policy_row *row, int64_t expe
 {
 	struct policy_put_job job = {.row = row, .expected = expected};
 
-	if (sql_fits("the policy's name", row->name, STORE_NAME, err) < 0 ||
-	    sql_fits("the policy's service", row->service, STORE_NAME, err) < 0 ||
-	    sql_fits("the policy's type", row->type, STORE_WORD, err) < 0 ||
-	    sql_fits("the policy's fields", row->fields, STORE_DOCUMENT, err) < 0 ||
+	if (store_fits("the policy's name", row->name, STORE_NAME, err) < 0 ||
+	    store_fits("the policy's service", row->service, STORE_NAME, err) < 0 ||
+	    store_fits("the policy's type", row->type, STORE_WORD, err) < 0 ||
+	    store_fits("the policy's fields", row->fields, STORE_DOCUMENT, err) < 0 ||
 	    sql_atomic(s->db, SQL_WRITE, policy_put_in_tx, &job, err) < 0)
 		return -1;
 	*version = job.version;
@@ -153,9 +153,9 @@ int store_policy_each(struct store *s, const char *service, policy_row_fn fn, vo
 	struct policy_walk walk = {fn, ctx};
 
 	if (!service)
-		return sql_run(s->db, POLICY_SELECT POLICY_ORDER, SQL_NO_BINDS, on_policy, &walk, err);
-	return sql_run(s->db, POLICY_SELECT " WHERE (service = ? OR is_glob = 1) AND enabled = 1" POLICY_ORDER,
-	               SQL_BINDS(sql_text(service)), on_policy, &walk, err);
+		return sql_walk(s->db, POLICY_SELECT POLICY_ORDER, SQL_NO_BINDS, on_policy, &walk, err);
+	return sql_walk(s->db, POLICY_SELECT " WHERE (service = ? OR is_glob = 1) AND enabled = 1" POLICY_ORDER,
+	                SQL_BINDS(sql_text(service)), on_policy, &walk, err);
 }
 
 struct policy_remove_job {
@@ -231,10 +231,10 @@ int store_spec_put(struct store *s, const char *service, const char *name, const
 {
 	struct spec_put_job job = {.service = service, .name = name, .host = host, .spec = spec};
 
-	if (sql_fits("the service's name", service, SERVICE_NAME_MAX, err) < 0 ||
-	    sql_fits("the container's name", name, STORE_PLACE, err) < 0 ||
-	    sql_fits("the host's name", host, STORE_PLACE, err) < 0 ||
-	    sql_fits("the specification", spec, STORE_DOCUMENT, err) < 0 || spec_look(s->db, &job, err) < 0)
+	if (store_fits("the service's name", service, SERVICE_NAME_MAX, err) < 0 ||
+	    store_fits("the container's name", name, STORE_PLACE, err) < 0 ||
+	    store_fits("the host's name", host, STORE_PLACE, err) < 0 ||
+	    store_fits("the specification", spec, STORE_DOCUMENT, err) < 0 || spec_look(s->db, &job, err) < 0)
 		return -1;
 	if (job.same && sql_now(s->db) - job.seen_at < SEEN_RENEW_MS)
 		return 0;
@@ -297,7 +297,7 @@ int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *
 	struct spec_walk walk = {fn, ctx};
 
 	if (!service)
-		return sql_run(s->db, SPEC_SELECT " ORDER BY service, name, host", SQL_NO_BINDS, on_spec, &walk, err);
-	return sql_run(s->db, SPEC_SELECT " WHERE service = ? ORDER BY name, host", SQL_BINDS(sql_text(service)), on_spec,
-	               &walk, err);
+		return sql_walk(s->db, SPEC_SELECT " ORDER BY service, name, host", SQL_NO_BINDS, on_spec, &walk, err);
+	return sql_walk(s->db, SPEC_SELECT " WHERE service = ? ORDER BY name, host", SQL_BINDS(sql_text(service)), on_spec,
+	                &walk, err);
 }
