@@ -36,16 +36,16 @@ $(eval $(call command,as-ack-alerts,store,$(SQLITE)))
 $(eval $(call command,as-policy,policy store,$(SQLITE) $(JSON)))
 
 # ---- store drivers that a URL asks for: loaded when needed (common/store/module.h), built where their library is ----
-first = $(firstword $(foreach p,$(1),$(shell pkg-config --exists $(p) && echo $(p))))
+first = $(firstword $(foreach p,$(1),$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p))))
 MYSQL := $(call first,libmariadb mariadb mysqlclient)
 MONGO := $(call first,libmongoc-1.0 mongoc2)
 MODULES =
 define module
 ifneq ($(and $(2),$(wildcard common/store/modules/$(1).c)),)
 MODULES += $(B)/lib/autoscale/$(1).so
-$(B)/pic/common/store/modules/$(1).o: private CPPFLAGS_ALL += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(2)))
+$(B)/pic/common/store/modules/$(1).o: private CPPFLAGS_ALL += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(2) 2>/dev/null))
 $(B)/lib/autoscale/$(1).so: $(patsubst %.c,$(B)/pic/common/%.o,store/modules/$(1).c $(3) base/err.c base/buf.c base/clock.c base/jv.c)
-$(B)/lib/autoscale/$(1).so: private LIBS = $(shell pkg-config --libs $(2))
+$(B)/lib/autoscale/$(1).so: private LIBS = $(shell pkg-config --libs $(2) 2>/dev/null)
 endif
 endef
 $(eval $(call module,mysql,$(MYSQL),store/url.c store/fits.c))
