@@ -23,7 +23,7 @@ $(B)/bin/$(1): $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/$(1)/*.c)) $(B)/lib/fr
 $(B)/bin/$(1): private LIBS = $(3)
 endef
 $(eval $(call command,as-ingest,alert store,$(SQLITE)))
-$(eval $(call command,as-fetch-alerts,store,$(SQLITE)))
+$(eval $(call command,as-fetch-alerts,store,$(SQLITE) -pthread))
 $(eval $(call command,as-inspect,engine store,$(CURL) $(JSON) $(SQLITE)))
 $(eval $(call command,as-resolve-policy,policy store,$(SQLITE)))
 $(eval $(call command,as-decide,policy,))
@@ -80,7 +80,7 @@ help:
 	@echo 'make demo            a container, a load, copies behind HAProxy, and away again'
 	@echo 'make deps            install the packages for building and testing (Debian, Ubuntu)'
 	@echo 'make install         DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
-	@echo 'make lint            cppcheck, clang-tidy, shellcheck, mandoc, layering'
+	@echo 'make lint            cppcheck, shellcheck, layering and the like'
 	@echo 'V=1                  show the commands;  '
 	@echo 'DEVELOPER=1          strict warnings are errors;  SANITIZE=address,undefined'
 

@@ -320,3 +320,35 @@ recorded() { jq -c --arg o "$1" --arg e "${2:-}" '.audit = {outcome: $o} | if $e
 	is "$(jq -r .audit.outcome <<<"$output")" dry-run
 	is "$(as-audit --export)" ''
 }
+
+@test "--follow keeps what the line works on beyond one lease, and its attempt is not counted again" {
+	alert up '{"id": "slow"}'
+	as-fetch-alerts --follow --lease 300ms >"$BATS_TEST_TMPDIR/out" 3>&- &
+	pid=$!
+	eventually 3 grep -q slow "$BATS_TEST_TMPDIR/out"
+	for _ in 1 2 3 4 5 6 7 8; do
+		sleep 0.1
+		is "$(as-fetch-alerts | wc -l)" 0 'nobody else gets it'
+	done
+	is "$(sql 'select state, attempts from alert')" 'claimed|1'
+	recorded 'done' <"$BATS_TEST_TMPDIR/out" | as-ack-alerts >/dev/null
+	is "$(sql 'select state from alert')" 'done'
+	kill "$pid"
+	wait "$pid" || true
+}
+
+@test "--follow that is killed gives its claims back at the end of their lease" {
+	alert up '{"id": "a1"}'
+	as-fetch-alerts --follow --lease 300ms >"$BATS_TEST_TMPDIR/out" 3>&- &
+	pid=$!
+	eventually 3 grep -q a1 "$BATS_TEST_TMPDIR/out"
+	kill -9 "$pid"
+	wait "$pid" || true
+	eventually 3 bash -c '[ -n "$(as-fetch-alerts)" ]'
+	is "$(sql 'select state, attempts from alert')" 'claimed|2'
+}
+
+@test "--follow ends by itself when the line behind it is dead, also with no alert in sight" {
+	run -74 bash -c 'as-fetch-alerts --follow --timeout 5s > >(exec true)'
+	has "$output" 'nobody reads'
+}

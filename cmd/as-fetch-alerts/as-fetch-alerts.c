@@ -2,15 +2,20 @@
  * as-fetch-alerts(1). */
 #include "base/clock.h"
 #include "base/exit.h"
+#include "cmd/as-fetch-alerts/keeper.h"
 #include "cmd/front/front.h"
 #include "store/alerts.h"
 
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
-#define POLL_FIRST_MS 50  /* --follow looks again this soon after it found something, */
-#define POLL_LAST_MS 1000 /* and at least this often when nothing comes */
+#define POLL_FIRST_MS 5   /* --follow looks again this soon after it found something, */
+#define POLL_LAST_MS 250  /* and at least this often when nothing comes */
+#define POLL_AWAY_MS 1000 /* after the store was away */
 
 static int64_t limit = 1000, lease_ms = 60000;
 static bool follow, dead;
@@ -32,8 +37,10 @@ struct fetch {
 	struct front f;
 	struct alerts *store;
 	struct buf line;
-	int64_t now;    /* of the batch: one pass, one time */
-	int64_t looked; /* with -n: how many were printed */
+	int64_t now;            /* of the batch: one pass, one time */
+	int64_t looked;         /* with -n: how many were printed */
+	struct keeper *keeper;  /* with --follow */
+	char kept[ALERT_TOKEN]; /* the token that it was last told */
 };
 
 static void put_time(struct buf *b, const char *name, int64_t ms)
@@ -76,7 +83,14 @@ static int print_record(struct fetch *f, const char *id, const char *alert, cons
 
 static int print_claim(void *ctx, const struct alert_claim *c, struct err *err)
 {
-	return print_record(ctx, c->id, c->body, c, err);
+	struct fetch *f = ctx;
+
+	if (f->keeper && strcmp(f->kept, c->token) != 0) { /* one token a claim */
+		if (keeper_add(f->keeper, c->token, err) < 0)
+			return -1;
+		(void)snprintf(f->kept, sizeof f->kept, "%s", c->token);
+	}
+	return print_record(f, c->id, c->body, c, err);
 }
 
 /* -n: what a claim would hand over now, in no order but the store's, and nobody's lease. */
@@ -100,25 +114,61 @@ static int claim(struct fetch *f, int64_t *count, struct err *err)
 	return record_loop_flush(&f->f.loop, err);
 }
 
+static void report_keeper(void *ctx, const struct err *err)
+{
+	front_warn(ctx, "cannot renew the leases: %s: trying again", err->message);
+}
+
+/* Sleeps; true: nobody reads our output any more (the line behind us is dead). */
+static bool sleep_or_gone(int64_t ms)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+
+	return poll(&out, 1, (int)ms) > 0 && (out.revents & (POLLERR | POLLNVAL)) != 0;
+}
+
+/* One look; a store that is away for the time being is opened anew by the next one. */
+static int look(struct fetch *f, int64_t *count, int64_t *wait, struct err *err)
+{
+	int64_t due = INT64_MAX, now;
+
+	*count = 0;
+	if (!f->store && !(f->store = alerts_open(f->f.conf.alerts, err)))
+		return -1;
+	if (claim(f, count, err) < 0)
+		return -1;
+	if (*count || alerts_next_due(f->store, &due, err) < 0)
+		return *count ? 0 : -1;
+	now = alerts_now(f->store);
+	if (due != INT64_MAX && due - now < *wait)
+		*wait = due > now ? due - now : 1;
+	return 0;
+}
+
 /* Looks often after something came, then less and less; never later than the next alert gets due. */
 static int follow_alerts(struct fetch *f, struct err *err)
 {
 	int64_t wait = POLL_FIRST_MS;
 
+	f->keeper = keeper_start(f->f.conf.alerts, lease_ms, report_keeper, &f->f, err);
+	if (!f->keeper)
+		return -1;
 	while (!front_stopping()) {
-		int64_t count = 0, due = 0;
-		if (claim(f, &count, err) < 0) {
+		int64_t count = 0;
+		if (look(f, &count, &wait, err) < 0) {
 			if (!err->retry)
 				return -1;
 			front_warn(&f->f, "%s: trying again", err->message);
+			alerts_close(f->store);
+			f->store = NULL;
+			wait = POLL_AWAY_MS;
 		}
 		if (count) {
 			wait = POLL_FIRST_MS;
 			continue;
 		}
-		if (alerts_next_due(f->store, &due, err) == 0 && due != INT64_MAX && due - alerts_now(f->store) < wait)
-			wait = due > alerts_now(f->store) ? due - alerts_now(f->store) : 1;
-		clock_sleep_ms(wait);
+		if (sleep_or_gone(wait))
+			return err_set(err, ERR_OUTPUT, "nobody reads the records any more");
 		wait = wait * 2 < POLL_LAST_MS ? wait * 2 : POLL_LAST_MS;
 	}
 	return 0;
@@ -177,6 +227,7 @@ int main(int argc, char **argv)
 		bad = alerts_each(f.store, NULL, print_due, &f, &err);
 	} else
 		bad = follow ? follow_alerts(&f, &err) : claim(&f, &count, &err);
+	keeper_stop(f.keeper);
 	alerts_close(f.store);
 	buf_release(&f.line);
 	conf_release(&f.f.conf);
