@@ -1,0 +1,13 @@
+# What a crash leaves: the whole line killed at each point, then one more pass, on a real engine and a real HAProxy.
+# AS_KILLS: how many alerts up, and as many down, at each point of the crash table (1).
+
+load lib
+
+setup_file() { rig_up docker haproxy; }
+teardown_file() { rig_down; }
+setup() { fresh; }
+
+@test "kill -9 after each row of the crash table, on SQLite: every alert acted once, and the trail says so" {
+	run -0 "$TOP/tests/faults/crash-table" --count "${AS_KILLS:-1}"
+	is "$(tail -n 2 <<<"$output" | head -n 1)" "# $((16 * ${AS_KILLS:-1})) passes of $((16 * ${AS_KILLS:-1})) died by kill -9"
+}
