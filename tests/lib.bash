@@ -46,9 +46,11 @@ container() {
 	echo "$id"
 }
 
-# The usual service: one container `web` that may grow to MAX behind "edge".
+# The usual service: one container `web` that may grow to MAX behind "edge". It serves when this returns: a pass would
+# rightly leave out what is not ready yet.
 web() {
 	container web "{\"autoscale.service\":\"web\",\"autoscale.max\":\"${1:-4}\",\"autoscale.lb\":\"edge\",\"autoscale.lb.port\":\"80\",\"autoscale.cooldown-down\":\"0\",\"autoscale.drain\":\"5s\",\"autoscale.grace\":\"2s\"}" "${2:-{\}}" >/dev/null
+	eventually 10 curl -s -o /dev/null --max-time 2 "http://$(api GET /containers/web/json | jq -r '.NetworkSettings.Networks[].IPAddress' | head -n 1)/"
 }
 
 names() { api GET '/containers/json?all=1' | jq -r '.[].Names[0][1:]' | LC_ALL=C sort | tr '\n' ' ' | sed 's/ $//'; }

@@ -10,6 +10,7 @@
 #include "base/banned.h"
 
 #define STORM 4000
+#define KILLS_STORM 20000 /* more than is done before the kills, on a disk that syncs at once too */
 
 static struct alerts *must_open(const char *path)
 {
@@ -468,13 +469,13 @@ static int drain_by_100(int number, const char *path)
 /* Lines of the file, and how many of them are there twice. */
 static int count_notes(int *twice)
 {
-	static bool seen[STORM];
+	static bool seen[KILLS_STORM];
 	int lines = 0, n;
 	FILE *f = fopen(scratch_path("notes"), "re");
 
 	memset(seen, 0, sizeof seen);
 	*twice = 0;
-	while (f && fscanf(f, "alert-%d\n", &n) == 1 && n >= 0 && n < STORM) {
+	while (f && fscanf(f, "alert-%d\n", &n) == 1 && n >= 0 && n < KILLS_STORM) {
 		lines++;
 		*twice += seen[n];
 		seen[n] = true;
@@ -561,7 +562,7 @@ static int drain_short(int number, const char *path)
 static void test_killed_claimers(void)
 {
 	const char *path = scratch_path("kills.db");
-	const int n = 2000;
+	const int n = KILLS_STORM;
 	pid_t pid[4];
 	int kills = 0, twice = 0;
 
@@ -570,7 +571,7 @@ static void test_killed_claimers(void)
 	for (int i = 0; i < 4; i++)
 		pid[i] = scratch_fork(drain_short, i, path, -1);
 	while (kills < 60 && scratch_sql(path, "SELECT COUNT(*) FROM alert WHERE due IS NOT NULL") > 0) {
-		clock_sleep_ms(rand() % 20);
+		clock_sleep_ms(rand() % 6);
 		(void)kill(pid[kills % 4], SIGKILL);
 		(void)waitpid(pid[kills % 4], NULL, 0);
 		pid[kills % 4] = scratch_fork(drain_short, kills, path, -1);
