@@ -128,6 +128,13 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engi
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
 
+# ---- benchmarks: tests/bench ----
+benches: $(B)/bench/claims
+.PHONY: benches
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(patsubst %,$(B)/lib/%.a,store base)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(SQLITE)
+
 # ---- completions come from the option tables of the commands ----
 completions: $(foreach c,$(COMMANDS),$(B)/completions/$(c).bash $(B)/completions/_$(c) $(B)/completions/$(c).fish)
 .PHONY: completions
