@@ -43,8 +43,8 @@ MODULES =
 define module
 ifneq ($(and $(2),$(wildcard common/store/modules/$(1).c)),)
 MODULES += $(B)/lib/autoscale/$(1).so
-$(B)/pic/common/store/modules/$(1).o: private CPPFLAGS_ALL += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(2) 2>/dev/null))
-$(B)/lib/autoscale/$(1).so: $(patsubst %.c,$(B)/pic/common/%.o,store/modules/$(1).c $(3) base/err.c base/buf.c base/clock.c base/jv.c)
+$(B)/pic/common/store/modules/$(1)%: private CPPFLAGS_ALL += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(2) 2>/dev/null))
+$(B)/lib/autoscale/$(1).so: $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/store/modules/$(1)*.c)) $(patsubst %.c,$(B)/pic/common/%.o,$(3) base/err.c base/buf.c base/clock.c base/jv.c)
 $(B)/lib/autoscale/$(1).so: private LIBS = $(shell pkg-config --libs $(2) 2>/dev/null)
 endif
 endef

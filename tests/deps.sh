@@ -14,7 +14,7 @@ log=$top/build/deps.log
 
 build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev jq'
 demo="$build haproxy busybox-static iptables iproute2 wrk curl socat"
-test="$demo docker.io bats mandoc shellcheck cppcheck sqlite3 strace hey"
+test="$demo docker.io bats mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev"
 
 engine_answers() { timeout 5 docker version >/dev/null 2>&1; }
 
@@ -26,6 +26,7 @@ there() {
 	libcurl4-openssl-dev) pkg-config --exists libcurl ;;
 	libsqlite3-dev) pkg-config --exists sqlite3 ;;
 	libinih-dev) pkg-config --exists inih ;;
+	libmongoc-dev) pkg-config --exists libmongoc-1.0 || pkg-config --exists mongoc2 ;;
 	libssl-dev) pkg-config --exists libcrypto ;;
 	busybox-static) [ -x "$(command -v busybox)" ] && ! ldd "$(command -v busybox)" ;;
 	docker.io) command -v dockerd ;;
