@@ -17,7 +17,7 @@
 enum kind { TEXT, COUNT, PRIVILEGED, LABELS };
 
 struct key {
-	const char *section; /* "store", "limits", and "host", "lb", which carry a name */
+	const char *section; /* "store", "ingest", "limits", and "host", "lb", which carry a name */
 	const char *name;
 	enum kind kind;
 	size_t offset; /* into struct conf, conf_host or conf_lb */
@@ -35,6 +35,7 @@ struct key {
 static const struct key keys[] = {
 	{"store", "store", TEXT, offsetof(struct conf, store)},
 	{"store", "alerts", TEXT, offsetof(struct conf, alerts)},
+	{"ingest", "mapping", TEXT, offsetof(struct conf, mapping)},
 	{"limits", "max_replicas", COUNT, offsetof(struct conf, max_replicas)},
 	{"limits", "per_host", COUNT, offsetof(struct conf, per_host)},
 	{"limits", "privileged", PRIVILEGED, offsetof(struct conf, privileged)},
@@ -54,8 +55,9 @@ static const struct key keys[] = {
 	LB(master),
 };
 #define NKEYS (sizeof keys / sizeof *keys)
+#define LINE_BYTES 198 /* what inih reads as one line, as Debian builds it */
 
-static const char *const sections[] = {"store", "limits", "host", "lb"};
+static const char *const sections[] = {"store", "ingest", "limits", "host", "lb"};
 
 /* Edit distance (Levenshtein) of two short words. */
 static size_t distance(const char *a, const char *b)
@@ -90,6 +92,16 @@ static void nearer(const char *word, const char *candidate, const char **best, s
 		*least = d;
 		*best = candidate;
 	}
+}
+
+const char *conf_nearest(const char *word, const char *const *known, size_t n)
+{
+	const char *best = "";
+	size_t least = 64;
+
+	for (size_t i = 0; i < n; i++)
+		nearer(word, known[i], &best, &least);
+	return best;
 }
 
 /* ---- one file ---- */
@@ -202,12 +214,8 @@ static void *named(struct conf *c, bool host, const char *name, struct err *err)
 
 static int unknown_section(const char *section, struct err *err)
 {
-	const char *best = "";
-	size_t least = 64;
-
-	for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-		nearer(section, sections[i], &best, &least);
-	return err_set(err, ERR_CONFIG, "unknown section [%s] (did you mean [%s]?)", section, best);
+	return err_set(err, ERR_CONFIG, "unknown section [%s] (did you mean [%s]?)", section,
+	               conf_nearest(section, sections, sizeof sections / sizeof *sections));
 }
 
 static int one_key(struct conf *c, const char *section, const char *name, const char *value, struct err *err)
@@ -266,6 +274,52 @@ static int read_file(struct conf *c, const char *file, bool must, struct err *er
 	if (line < 0)
 		return err_set(err, ERR_CONFIG, "cannot read %s", file);
 	return keep(&c->file, file, err);
+}
+
+/* ---- the text of another file ---- */
+
+struct text_reading {
+	conf_key_fn fn;
+	void *ctx;
+	struct err *err;
+	bool failed;
+};
+
+static int on_text_key(void *user, const char *section, const char *name, const char *value)
+{
+	struct text_reading *r = user;
+
+	if (!r->failed)
+		r->failed = r->fn(r->ctx, section, name, value, r->err) < 0;
+	return !r->failed;
+}
+
+/* The library would cut a longer line in two, and the rest would be read as a line of its own. */
+static int check_lines(const char *text, const char *file, struct err *err)
+{
+	for (int line = 1; *text; line++) {
+		const size_t n = strcspn(text, "\n");
+		if (n > LINE_BYTES)
+			return err_set(err, ERR_CONFIG, "%s:%d: a line of more than %d bytes: go on in the next, indented", file,
+			               line, LINE_BYTES);
+		text += n + (text[n] != '\0');
+	}
+	return 0;
+}
+
+int conf_text(const char *text, const char *file, conf_key_fn fn, void *ctx, struct err *err)
+{
+	struct text_reading r = {.fn = fn, .ctx = ctx, .err = err};
+
+	if (check_lines(text, file, err) < 0)
+		return -1;
+	const int line = ini_parse_string(text, on_text_key, &r);
+	if (r.failed)
+		return err_prefix(err, "%s:%d", file, line);
+	if (line)
+		return err_set(err, line > 0 ? ERR_CONFIG : ERR_TEMPORARY, "%s:%d: neither a [section] nor a key = value line",
+		               file, line > 0 ? line : 0);
+	return 0;
 }
 
 /* ---- defaults and the environment ---- */
@@ -360,7 +414,7 @@ void conf_release(struct conf *c)
 			free(*(char **)((char *)&c->hosts[j] + k->offset));
 		for (size_t j = 0; strcmp(k->section, "lb") == 0 && j < c->nlbs; j++)
 			free(*(char **)((char *)&c->lbs[j] + k->offset));
-		if (strcmp(k->section, "store") == 0)
+		if (strcmp(k->section, "store") == 0 || strcmp(k->section, "ingest") == 0)
 			free(*(char **)((char *)c + k->offset));
 	}
 	for (size_t i = 0; i < c->nhosts; i++)

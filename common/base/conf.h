@@ -26,6 +26,7 @@ enum conf_labels { CONF_LABELS_TRUST, CONF_LABELS_NARROW, CONF_LABELS_IGNORE };
 struct conf {
 	char *file;           /* the file that was read, or NULL: defaults */
 	char *store, *alerts; /* URLs; never NULL after conf_load */
+	char *mapping;        /* a file with sources of alerts, autoscale-mapping(5); NULL: none */
 	struct conf_host *hosts;
 	size_t nhosts; /* at least 1 */
 	struct conf_lb *lbs;
@@ -43,5 +44,12 @@ int conf_load(struct conf *conf, const char *file, struct err *err);
 void conf_release(struct conf *conf);
 const struct conf_host *conf_host(const struct conf *conf, const char *name); /* NULL: no such host */
 const struct conf_lb *conf_lb(const struct conf *conf, const char *name);
+
+/* The same INI form in another file's text: fn is called for each key, in order, and again with the same name for a
+ * line that goes on with its value. CONFIG: "FILE:LINE: why" of the first key that fn refuses. */
+typedef int (*conf_key_fn)(void *ctx, const char *section, const char *key, const char *value, struct err *err);
+int conf_text(const char *text, const char *file, conf_key_fn fn, void *ctx, struct err *err);
+/* The one of n words that looks most like `word`, for "did you mean". */
+const char *conf_nearest(const char *word, const char *const *known, size_t n);
 
 #endif

@@ -351,6 +351,11 @@ static ssize_t fill(struct record_loop *l, struct err *err)
 	}
 }
 
+static int long_piece(struct record_loop *l, unsigned long line, const char *p, size_t n, bool last, struct err *err)
+{
+	return l->long_line ? l->long_line(l->ctx, line, p, n, last, err) : 0;
+}
+
 int record_loop_run(struct record_loop *l, struct err *err)
 {
 	unsigned long line = 1;
@@ -363,9 +368,12 @@ int record_loop_run(struct record_loop *l, struct err *err)
 		if (!skipping && end - from > LINE_MAX_BYTES) {
 			struct err why = {0};
 			(void)err_set(&why, ERR_LIMIT, "a line of more than %u bytes: skipped", LINE_MAX_BYTES);
-			report_bad(l, line, &why);
+			if (!l->long_line)
+				report_bad(l, line, &why);
 			skipping = true;
 		}
+		if (skipping && long_piece(l, line, l->input.p + from, end - from, nl != NULL, err) < 0)
+			return -1;
 		if (nl) {
 			*nl = '\0';
 			if (!skipping && one_line(l, l->input.p + from, end - from, line, err) < 0)
@@ -388,6 +396,8 @@ int record_loop_run(struct record_loop *l, struct err *err)
 		if (n == 0)
 			break;
 	}
+	if (skipping && !(l->stop && *l->stop) && long_piece(l, line, "", 0, true, err) < 0)
+		return -1;
 	if (!skipping && l->input.n && !(l->stop && *l->stop) && one_line(l, l->input.p, l->input.n, line, err) < 0)
 		return -1;
 	return settle(l, err);

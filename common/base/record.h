@@ -65,6 +65,9 @@ struct record_loop {
 	/* Called for a line that is no record, with its bytes; true: it was dealt with, and is not reported. May be NULL.
 	 */
 	bool (*bad_line)(void *ctx, unsigned long line, const char *bytes, size_t n);
+	/* Called for a line that is too long, piece by piece as it is read; the line is then not reported. -1 ends the
+	 * loop. May be NULL. */
+	int (*long_line)(void *ctx, unsigned long line, const char *piece, size_t n, bool last, struct err *err);
 	/* Called before the loop waits for more input and at its end: the place to commit a batch. May be NULL. */
 	int (*idle)(void *ctx, struct err *err);
 	const volatile sig_atomic_t *stop; /* not 0: leave after the record in hand; may be NULL */
