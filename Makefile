@@ -108,8 +108,18 @@ $(B)/gen/schema.c: common/store/schema/embed.sh $(wildcard common/store/schema/*
 	@mkdir -p $(@D)
 	$(Q)sh $^ >$@
 
+$(B)/obj/common/alert/sources_table.o: $(B)/gen/sources.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+$(B)/gen/sources.c: common/alert/sources/embed.sh $(wildcard common/alert/sources/*.ini)
+	@mkdir -p $(@D)
+	$(Q)sh $^ >$@
+
+# What a room has besides its *.c: tables made of data.
+made = $(if $(filter store,$(1)),$(B)/obj/common/store/schema.o)$(if $(filter alert,$(1)),$(B)/obj/common/alert/sources_table.o)
 define room
-$(B)/lib/$(1).a: $$(patsubst %.c,$(B)/obj/%.o,$$(wildcard common/$(1)/*.c)) $(if $(filter store,$(1)),$(B)/obj/common/store/schema.o)
+$(B)/lib/$(1).a: $$(patsubst %.c,$(B)/obj/%.o,$$(wildcard common/$(1)/*.c)) $(call made,$(1))
 endef
 $(foreach r,$(ROOMS),$(eval $(call room,$(r))))
 $(B)/lib/front.a: $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/front/*.c))
@@ -180,7 +190,7 @@ install: all
 	  install -m 644 $(B)/completions/$$c.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c; \
 	  install -m 644 $(B)/completions/_$$c $(DESTDIR)$(PREFIX)/share/zsh/site-functions; \
 	  install -m 644 $(B)/completions/$$c.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d; done
-	install -m 644 README.md LICENSE cron/crontab.example $(DESTDIR)$(PREFIX)/share/doc/autoscale
+	install -m 644 README.md LICENSE cron/crontab.example common/alert/sources/*.ini $(DESTDIR)$(PREFIX)/share/doc/autoscale
 
 uninstall:
 	rm -rf $(EXEC) $(LIB) $(DESTDIR)$(PREFIX)/share/doc/autoscale
