@@ -90,7 +90,7 @@ recorded() { jq -c --arg o "$1" --arg e "${2:-}" '.audit = {outcome: $o} | if $e
 }
 
 @test "a sender that uses an id again for another episode loses nothing" {
-	printf '%s\n' '{"id":"x","service":"web","action":"up"}' '{"id":"x","service":"web","status":"resolved"}' '{"id":"y","service":"web","action":"up"}' | as-ingest
+	printf '%s\n' '{"id":"x","service":"web","action":"up"}' '{"id":"x","service":"web","action":"up","starts_at":"2026-11-24T10:00:00Z"}' '{"id":"y","service":"web","action":"up"}' | as-ingest
 	is "$(sql "select count(*), count(distinct alert_id), sum(alert_id = 'x') from alert")" '3|3|1'
 	is "$(as-fetch-alerts | jq -c '.id == .alert.id' | sort -u)" true
 }

@@ -187,6 +187,10 @@ static int print_dead(void *ctx, const struct alert_row *row, struct err *err)
 	buf_json_member_str(b, "error", row->result);
 	buf_json_key(b, "alert");
 	buf_puts(b, row->body);
+	if (row->raw_sha256)
+		buf_json_member_str(b, "raw_sha256", row->raw_sha256);
+	if (row->raw)
+		buf_json_member_str(b, "raw", row->raw);
 	buf_putc(b, '}');
 	if (buf_ok(b, err) < 0)
 		return -1;

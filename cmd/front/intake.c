@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -20,6 +22,15 @@ static void random_bytes(void *p, size_t n)
 		abort(); /* 256 bytes at most never fail once the kernel has its seed */
 }
 
+static void hex(const unsigned char md[32], char out[SHA256_HEX])
+{
+	for (unsigned i = 0; i < 32; i++) {
+		out[2 * i] = "0123456789abcdef"[md[i] >> 4];
+		out[2 * i + 1] = "0123456789abcdef"[md[i] & 15];
+	}
+	out[64] = '\0';
+}
+
 static void sha256_hex(const void *p, size_t n, char out[SHA256_HEX])
 {
 	unsigned char md[EVP_MAX_MD_SIZE];
@@ -27,11 +38,79 @@ static void sha256_hex(const void *p, size_t n, char out[SHA256_HEX])
 
 	if (!EVP_Digest(p, n, md, &len, EVP_sha256(), NULL))
 		abort();
-	for (unsigned i = 0; i < 32; i++) {
-		out[2 * i] = "0123456789abcdef"[md[i] >> 4];
-		out[2 * i + 1] = "0123456789abcdef"[md[i] & 15];
+	hex(md, out);
+}
+
+/* ---- the mapping and the options ---- */
+
+static int read_mapping(const char *file, struct buf *text, struct err *err)
+{
+	FILE *f = fopen(file, "re");
+	char block[4096];
+	size_t n;
+
+	if (!f)
+		return err_set(err, ERR_CONFIG, "cannot read %s: %s", file, strerror(errno));
+	while ((n = fread(block, 1, sizeof block, f)) > 0 && !text->failed)
+		buf_put(text, block, n);
+	buf_put(text, "", 0);
+	const bool failed = ferror(f) != 0;
+	const int why = errno;
+	(void)fclose(f);
+	if (failed)
+		return err_set(err, ERR_CONFIG, "cannot read %s: %s", file, strerror(why));
+	if (buf_ok(text, err) < 0)
+		return err_prefix(err, "%s", file);
+	return memchr(text->p, '\0', text->n) ? err_set(err, ERR_CONFIG, "%s is no text", file) : 0;
+}
+
+static int check_options(const struct alert_options *how, struct err *err)
+{
+	struct err why = {0};
+	struct jv number;
+
+	if (how->service_field && alert_path_check(how->service_field, &why) < 0)
+		return err_set(err, ERR_USAGE, "--service-field: %s", why.message);
+	if (how->threshold &&
+	    (jv_scan(how->threshold, strlen(how->threshold), &number, NULL, 0, NULL, &why) < 0 || !jv_is_number(number)))
+		return err_set(err, ERR_USAGE, "--threshold wants a number, not \"%s\"", how->threshold);
+	return 0;
+}
+
+int intake_prepare(struct intake *in, struct err *err)
+{
+	struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
+	int bad = 0;
+
+	if (in->sources)
+		return 0;
+	if (check_options(&in->how, err) < 0 || !(in->sources = alert_sources_new(err)))
+		return -1;
+	if (in->mapping)
+		bad = read_mapping(in->mapping, &text, err) < 0 || alert_sources_add(in->sources, in->mapping, text.p, err) < 0;
+	buf_release(&text);
+	if (bad) {
+		alert_sources_free(in->sources);
+		in->sources = NULL;
+		return -1;
 	}
-	out[64] = '\0';
+	in->how.sources = in->sources;
+	in->how.random = random_bytes;
+	return 0;
+}
+
+/* ---- the store ---- */
+
+struct intake_long {
+	EVP_MD_CTX *md;
+};
+
+static void end_long(struct intake *in)
+{
+	if (in->longer)
+		EVP_MD_CTX_free(in->longer->md);
+	free(in->longer);
+	in->longer = NULL;
 }
 
 int intake_commit(struct intake *in, struct err *err)
@@ -46,8 +125,11 @@ int intake_commit(struct intake *in, struct err *err)
 void intake_close(struct intake *in)
 {
 	alerts_close(in->store);
+	alert_sources_free(in->sources);
 	in->store = NULL;
+	in->sources = NULL;
 	in->open = false;
+	end_long(in);
 }
 
 static int begin(struct intake *in, struct err *err)
@@ -91,22 +173,47 @@ static int put(struct intake *in, struct alert_put *p, bool *stored, struct err 
 	return ++in->pending < BATCH ? 0 : intake_commit(in, err);
 }
 
+static void roll_back(struct intake *in)
+{
+	if (in->open)
+		alerts_rollback(in->store);
+	in->open = false;
+	in->pending = 0;
+}
+
+/* ---- one document ---- */
+
 struct document {
 	struct intake *in;
 	struct intake_result *result;
 };
 
+static int count_dropped(struct intake_result *result, const struct alert *a)
+{
+	result->dropped++;
+	if (a->warning.n && !*result->warning)
+		(void)snprintf(result->warning, sizeof result->warning, "%s", a->warning.p);
+	return 0;
+}
+
 static int store_one(void *ctx, const struct alert *a, struct err *err)
 {
 	struct document *d = ctx;
 	struct intake *in = d->in;
-	char dedup[SHA256_HEX];
+	char dedup[SHA256_HEX], voids[SHA256_HEX], hash[SHA256_HEX];
+	struct buf raw = BUF_INIT(RAW_MAX + 1);
 	bool stored = false;
 
+	if (a->dropped)
+		return count_dropped(d->result, a);
 	if (in->print)
 		return in->print(in->print_ctx, a, err);
 	const struct buf *identity = &a->identity;
 	sha256_hex(identity->n ? identity->p : a->id, identity->n ? identity->n : strlen(a->id), dedup);
+	sha256_hex(a->voids.n ? a->voids.p : "", a->voids.n, voids);
+	sha256_hex(a->raw.p, a->raw.n, hash);
+	if (a->raw.n <= RAW_MAX)
+		buf_put(&raw, a->raw.p, a->raw.n);
 	struct alert_put p = {
 		.id = a->id,
 		.dedup = dedup,
@@ -116,75 +223,164 @@ static int store_one(void *ctx, const struct alert *a, struct err *err)
 		.received_at = in->how.now,
 		.body = a->body.p,
 		.rearm_ms = a->repeats ? in->rearm_ms : 0,
+		.raw = a->raw.n <= RAW_MAX ? raw.p : NULL,
+		.raw_sha256 = hash,
+		.voids = a->voids.n ? voids : NULL,
 	};
-	if (put(in, &p, &stored, err) < 0)
-		return -1;
-	*(stored ? &d->result->stored : &d->result->seen) += 1;
-	return 0;
+	const int bad = buf_ok(&raw, err) < 0 || put(in, &p, &stored, err) < 0 ? -1 : 0;
+	buf_release(&raw);
+	if (!bad)
+		*(stored ? &d->result->stored : &d->result->seen) += 1;
+	return bad;
 }
 
-/* What cannot be understood is kept with the reason: the same bytes again are the same dead letter. */
-static int bury(struct document *d, const char *p, size_t n, const struct err *why, struct err *err)
+/* A text that every store can keep: what is not UTF-8, and NUL, becomes U+FFFD. The hash is that of the bytes. */
+static void clean(struct buf *out, const char *p, size_t n)
 {
-	struct intake *in = d->in;
-	char hash[SHA256_HEX], id[27], dedup[SHA256_HEX + 8] = "raw:";
-	struct buf raw = BUF_INIT(8 * RAW_MAX), body = BUF_INIT(LINE_MAX_BYTES);
+	struct buf quoted = BUF_INIT(8 * RAW_MAX);
+	size_t from = 0;
+
+	for (size_t i = 0; i <= n; i++) {
+		if (i < n && p[i])
+			continue;
+		buf_reset(&quoted);
+		buf_json_strn(&quoted, p + from, i - from);
+		if (quoted.failed || !jv_str_buf((struct jv){quoted.p, quoted.n}, out))
+			out->failed = true;
+		if (i < n)
+			buf_puts(out, "\xef\xbf\xbd");
+		from = i + 1;
+	}
+	buf_release(&quoted);
+}
+
+/* A dead letter: the same bytes again are the same one. */
+static int bury(struct intake *in, const char hash[SHA256_HEX], const char *raw, const char *why, struct err *err)
+{
+	char id[27], dedup[SHA256_HEX + 8] = "raw:";
+	struct buf body = BUF_INIT(LINE_MAX_BYTES);
 	bool stored;
 
-	if (d->result->bad.code == ERR_NONE)
-		d->result->bad = *why;
-	if (in->print)
-		return 0;
-	sha256_hex(p, n, hash);
-	memcpy(dedup + 4, hash, sizeof hash);
+	memcpy(dedup + 4, hash, SHA256_HEX);
 	alert_new_id(in->how.now, random_bytes, id);
 	buf_putc(&body, '{');
 	buf_json_member_str(&body, "id", id);
 	buf_json_member_str(&body, "source", in->how.source ? in->how.source : "");
 	buf_putc(&body, '}');
-	if (n <= RAW_MAX)
-		buf_put(&raw, p, n);
 	struct alert_put letter = {
 		.id = id,
 		.dedup = dedup,
 		.source = in->how.source,
 		.received_at = in->how.now,
 		.body = body.p,
-		.raw = n <= RAW_MAX ? raw.p : NULL,
+		.raw = raw,
 		.raw_sha256 = hash,
-		.dead = why->message,
+		.dead = why,
 	};
-	const int bad = buf_ok(&body, err) < 0 || buf_ok(&raw, err) < 0 || put(in, &letter, &stored, err) < 0 ? -1 : 0;
+	const int bad = buf_ok(&body, err) < 0 || put(in, &letter, &stored, err) < 0 ? -1 : 0;
+	buf_release(&body);
+	return bad;
+}
+
+/* What cannot be understood is kept with the reason. */
+static int bury_document(struct document *d, const char *p, size_t n, const struct err *why, struct err *err)
+{
+	char hash[SHA256_HEX];
+	struct buf raw = BUF_INIT(8 * RAW_MAX);
+
+	d->result->bad = *why;
+	if (d->in->print)
+		return 0;
+	sha256_hex(p, n, hash);
+	if (n <= RAW_MAX)
+		clean(&raw, p, n);
+	const int bad =
+		buf_ok(&raw, err) < 0 || bury(d->in, hash, n <= RAW_MAX ? raw.p : NULL, why->message, err) < 0 ? -1 : 0;
 	d->result->dead += !bad;
 	buf_release(&raw);
-	buf_release(&body);
 	return bad;
 }
 
 static bool is_content(const struct err *err) { return err->code == ERR_INPUT || err->code == ERR_LIMIT; }
 
+/* Text that is no JSON may still be what Python takes for it. */
+static int scan(const char *p, size_t n, struct buf *mended, struct jv *whole, struct err *err)
+{
+	struct err first = {0};
+
+	if (jv_scan(p, n, whole, NULL, 0, NULL, &first) < 0 &&
+	    (!alert_mend(p, n, mended) || jv_scan(mended->p, mended->n, whole, NULL, 0, NULL, &first) < 0)) {
+		*err = first;
+		return -1;
+	}
+	if (!jv_is_object(*whole) && !jv_is_array(*whole))
+		return err_set(err, ERR_INPUT, "not an alert: not an object and not a list");
+	return 0;
+}
+
 int intake_document(struct intake *in, const char *p, size_t n, struct intake_result *result, struct err *err)
 {
 	struct document d = {in, result};
+	struct buf mended = BUF_INIT(2 * LINE_MAX_BYTES);
 	struct err why = {0};
 	struct jv whole;
 
 	*result = (struct intake_result){0};
+	if (intake_prepare(in, err) < 0)
+		return -1;
 	in->how.now = clock_now_ms();
-	in->how.random = random_bytes;
-	int bad = jv_scan(p, n, &whole, NULL, 0, NULL, &why);
-	if (!bad && !jv_is_object(whole) && !jv_is_array(whole))
-		bad = err_set(&why, ERR_INPUT, "not an alert: not an object and not a list");
-	if (!bad)
-		bad = alert_each(whole, &in->how, store_one, &d, &why);
+	int bad = scan(p, n, &mended, &whole, &why) < 0 || alert_each(whole, &in->how, store_one, &d, &why) < 0 ? -1 : 0;
 	if (bad && is_content(&why))
-		bad = bury(&d, p, n, &why, err);
+		bad = bury_document(&d, p, n, &why, err);
 	else if (bad)
 		*err = why;
-	if (bad && in->open) {
-		alerts_rollback(in->store);
-		in->open = false;
-		in->pending = 0;
-	}
+	buf_release(&mended);
+	if (bad)
+		roll_back(in);
 	return bad;
+}
+
+/* ---- a document too long to be held ---- */
+
+static int add_piece(struct intake *in, const char *p, size_t n, struct err *err)
+{
+	if (!in->longer) {
+		in->longer = calloc(1, sizeof *in->longer);
+		if (in->longer)
+			in->longer->md = EVP_MD_CTX_new();
+		if (!in->longer || !in->longer->md || !EVP_DigestInit_ex(in->longer->md, EVP_sha256(), NULL)) {
+			end_long(in);
+			return err_set(err, ERR_TEMPORARY, "out of memory");
+		}
+	}
+	if (!EVP_DigestUpdate(in->longer->md, p, n))
+		abort();
+	return 0;
+}
+
+int intake_long(struct intake *in, const char *p, size_t n, bool last, const char *why, struct intake_result *result,
+                struct err *err)
+{
+	unsigned char md[EVP_MAX_MD_SIZE];
+	char hash[SHA256_HEX];
+
+	*result = (struct intake_result){0};
+	if (add_piece(in, p, n, err) < 0)
+		return -1;
+	if (!last)
+		return 0;
+	if (!EVP_DigestFinal_ex(in->longer->md, md, NULL))
+		abort();
+	end_long(in);
+	hex(md, hash);
+	in->how.now = clock_now_ms();
+	(void)err_set(&result->bad, ERR_LIMIT, "%s", why);
+	if (in->print)
+		return 0;
+	if (bury(in, hash, NULL, why, err) < 0) {
+		roll_back(in);
+		return -1;
+	}
+	result->dead = 1;
+	return 0;
 }
