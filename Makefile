@@ -23,6 +23,7 @@ $(B)/bin/$(1): $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/$(1)/*.c)) $(B)/lib/fr
 $(B)/bin/$(1): private LIBS = $(3)
 endef
 $(eval $(call command,as-ingest,alert store,$(SQLITE)))
+$(eval $(call command,as-listen,alert store,$(SQLITE) $(call lib,libmicrohttpd)))
 $(eval $(call command,as-fetch-alerts,store,$(SQLITE) -pthread))
 $(eval $(call command,as-inspect,engine store,$(CURL) $(JSON) $(SQLITE)))
 $(eval $(call command,as-resolve-policy,policy store,$(SQLITE)))

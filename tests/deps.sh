@@ -12,7 +12,7 @@ PATH=$PATH:/usr/sbin:/sbin
 top=$(cd "$(dirname "$0")/.." && pwd)
 log=$top/build/deps.log
 
-build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev jq'
+build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev libmicrohttpd-dev jq'
 demo="$build haproxy busybox-static iptables iproute2 wrk curl socat"
 test="$demo docker.io bats mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev"
 
@@ -28,6 +28,7 @@ there() {
 	libinih-dev) pkg-config --exists inih ;;
 	libmongoc-dev) pkg-config --exists libmongoc-1.0 || pkg-config --exists mongoc2 ;;
 	libssl-dev) pkg-config --exists libcrypto ;;
+	libmicrohttpd-dev) pkg-config --exists libmicrohttpd ;;
 	busybox-static) [ -x "$(command -v busybox)" ] && ! ldd "$(command -v busybox)" ;;
 	docker.io) command -v dockerd ;;
 	iproute2) command -v ip ;;

@@ -135,6 +135,7 @@ statuses() {
 	as-audit | as-ack-alerts) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
 	as-ingest | as-inspect | as-policy) echo 0 1 64 65 69 74 75 77 78 ;;
 	as-fetch-alerts) echo 0 1 64 69 74 75 77 78 ;;
+	as-listen) echo 64 69 74 75 77 78 '>128' ;;
 	*) fail "statuses of $1?" ;;
 	esac
 }
@@ -155,10 +156,11 @@ statuses() {
 		run -64 "$c" --no-such-option
 		run -74 bash -c '"$1" --help >/dev/full' - "$c"
 		[ "$c" = as-decide ] || run -78 "$c" -c "$BATS_TEST_TMPDIR/bad.conf" "${verb[@]}" </dev/null
-		if [ "$c" = as-fetch-alerts ]; then
-			run -75 "$c" --follow --timeout 50ms
-			continue
-		fi
+		case $c in # these read no standard input
+		as-fetch-alerts) run -75 "$c" --follow --timeout 50ms ;;
+		as-listen) run -75 "$c" --listen 127.0.0.1:0 --timeout 50ms ;;
+		esac
+		case $c in as-fetch-alerts | as-listen) continue ;; esac
 		run -65 bash -c 'echo nonsense | "$@"' - "$c" "${verb[@]}"
 		run -75 bash -c 'exec "$@" <>"$0"' "$BATS_TEST_TMPDIR/never" "$c" --timeout 50ms "${verb[@]}"
 		[ "$c" = as-policy ] || run -69 bash -c '"$1" </' - "$c"
@@ -219,6 +221,11 @@ statuses() {
 @test "as-ingest(1): the examples run, and store two alerts" {
 	run_examples as-ingest.1
 	is "$(as-fetch-alerts | wc -l)" 2
+}
+
+@test "as-listen(1): the examples run, and store two alerts" {
+	run_examples as-listen.1
+	is "$(as-fetch-alerts | jq -r .alert.action | tr '\n' ' ')" 'scale-up scale-up '
 }
 
 @test "as-start(1): the examples run, and start what was stopped" {

@@ -132,9 +132,16 @@ void intake_close(struct intake *in)
 	end_long(in);
 }
 
+struct alerts *intake_store(struct intake *in, struct err *err)
+{
+	if (!in->store)
+		in->store = alerts_open(in->url, err);
+	return in->store;
+}
+
 static int begin(struct intake *in, struct err *err)
 {
-	if (!in->store && !(in->store = alerts_open(in->url, err)))
+	if (!intake_store(in, err))
 		return -1;
 	if (!in->open && alerts_begin(in->store, err) < 0)
 		return -1;

@@ -47,6 +47,8 @@ int intake_document(struct intake *in, const char *p, size_t n, struct intake_re
  * hash alone. `why` is its reason. */
 int intake_long(struct intake *in, const char *p, size_t n, bool last, const char *why, struct intake_result *result,
                 struct err *err);
+/* The store itself, opened if it is not yet; for questions, between documents. NULL: it cannot be opened. */
+struct alerts *intake_store(struct intake *in, struct err *err);
 int intake_commit(struct intake *in, struct err *err);
 void intake_close(struct intake *in);
 
