@@ -77,14 +77,12 @@ static int check_options(const struct alert_options *how, struct err *err)
 	return 0;
 }
 
-int intake_prepare(struct intake *in, struct err *err)
+static int load_sources(struct intake *in, struct err *err)
 {
 	struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
 	int bad = 0;
 
-	if (in->sources)
-		return 0;
-	if (check_options(&in->how, err) < 0 || !(in->sources = alert_sources_new(err)))
+	if (!(in->sources = alert_sources_new(err)))
 		return -1;
 	if (in->mapping)
 		bad = read_mapping(in->mapping, &text, err) < 0 || alert_sources_add(in->sources, in->mapping, text.p, err) < 0;
@@ -92,9 +90,15 @@ int intake_prepare(struct intake *in, struct err *err)
 	if (bad) {
 		alert_sources_free(in->sources);
 		in->sources = NULL;
-		return -1;
 	}
-	in->how.sources = in->sources;
+	return bad ? -1 : 0;
+}
+
+int intake_prepare(struct intake *in, struct err *err)
+{
+	if (check_options(&in->how, err) < 0 || (!in->sources && load_sources(in, err) < 0))
+		return -1;
+	in->how.sources = in->sources; /* the caller may have replaced all of `how` */
 	in->how.random = random_bytes;
 	return 0;
 }

@@ -35,8 +35,9 @@ struct intake_result {
 	char warning[640];          /* about what was dropped, for a person to read; "" when there is nothing to say */
 };
 
-/* Reads the mapping and checks the options in `how`. By itself at the first document; a command that should end before
- * it reads anything calls it. CONFIG: the mapping, with its line. USAGE: an option. */
+/* Reads the mapping, once, and checks the options in `how`, which may be others for each document. Each document does
+ * it; a command that should end before it reads anything calls it. CONFIG: the mapping, with its line. USAGE: an
+ * option. */
 int intake_prepare(struct intake *in, struct err *err);
 /* One document: bytes as they came, not validated. It becomes alerts, or a dead letter, or some of each; with `print`
  * what is bad is only told in result->bad. Stored durably after the next commit, which comes by itself after 256
