@@ -34,6 +34,7 @@ $(eval $(call command,as-remove,engine,$(CURL) $(JSON)))
 $(eval $(call command,as-lb-update,lb,))
 $(eval $(call command,as-audit,store,$(SQLITE)))
 $(eval $(call command,as-ack-alerts,store,$(SQLITE)))
+$(eval $(call command,as-store,store,$(SQLITE)))
 $(eval $(call command,as-policy,policy store,$(SQLITE) $(JSON)))
 
 # ---- store drivers that a URL asks for: loaded when needed (common/store/module.h), built where their library is ----

@@ -46,7 +46,7 @@ due_now() { sqlite3 "$BATS_TEST_TMPDIR/store.db" 'update alert set due = 1 where
 	is "$(names)" 'web web-1'
 	is "$(history | tr '\n' ' ')" '["scale-up",1,2,"done"] '
 	is "$(alerts_in 'done')" 300
-	is "$(as-audit --export | jq -r '.record.plan.reason' | grep -c 'covered by')" 299
+	is "$(as-audit --export | jq -r '.plan.reason' | grep -c 'covered by')" 299
 }
 
 @test "an alert that comes after the action acts again; cooldown holds it back" {

@@ -135,6 +135,7 @@ statuses() {
 	as-audit | as-ack-alerts) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
 	as-ingest | as-inspect | as-policy) echo 0 1 64 65 69 74 75 77 78 ;;
 	as-fetch-alerts) echo 0 1 64 69 74 75 77 78 ;;
+	as-store) echo 0 64 69 74 75 77 78 '>128' ;;
 	as-listen) echo 64 69 74 75 77 78 '>128' ;;
 	*) fail "statuses of $1?" ;;
 	esac
@@ -153,6 +154,7 @@ statuses() {
 	for c in $(commands); do
 		verb=()
 		[ "$c" != as-policy ] || verb=(check)
+		[ "$c" != as-store ] || verb=(status)
 		run -64 "$c" --no-such-option
 		run -74 bash -c '"$1" --help >/dev/full' - "$c"
 		[ "$c" = as-decide ] || run -78 "$c" -c "$BATS_TEST_TMPDIR/bad.conf" "${verb[@]}" </dev/null
@@ -160,7 +162,7 @@ statuses() {
 		as-fetch-alerts) run -75 "$c" --follow --timeout 50ms ;;
 		as-listen) run -75 "$c" --listen 127.0.0.1:0 --timeout 50ms ;;
 		esac
-		case $c in as-fetch-alerts | as-listen) continue ;; esac
+		case $c in as-fetch-alerts | as-listen | as-store) continue ;; esac
 		run -65 bash -c 'echo nonsense | "$@"' - "$c" "${verb[@]}"
 		run -75 bash -c 'exec "$@" <>"$0"' "$BATS_TEST_TMPDIR/never" "$c" --timeout 50ms "${verb[@]}"
 		[ "$c" = as-policy ] || run -69 bash -c '"$1" </' - "$c"
@@ -176,6 +178,7 @@ statuses() {
 	run -77 as-fetch-alerts
 	run -77 as-audit --verify
 	run -77 as-policy list
+	run -77 as-store status
 }
 
 # ---- section 5 ----
@@ -272,6 +275,12 @@ statuses() {
 	decided scale-up | as-audit --intent | as-clone | as-audit >/dev/null
 	run_examples as-audit.1
 	is "$(as-audit --history | wc -l)" 1
+}
+
+@test "as-store(1): the examples run, with an alert waiting" {
+	alert scale-up
+	run_examples as-store.1
+	is "$(as-fetch-alerts | wc -l)" 1
 }
 
 @test "as-ack-alerts(1): the examples run, with an alert waiting" {

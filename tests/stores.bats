@@ -294,7 +294,7 @@ recorded() { jq -c --arg o "$1" --arg e "${2:-}" '.audit = {outcome: $o} | if $e
 
 @test "the trail holds what was not done as well, and no value of the environment" {
 	as-audit <<<'{"v":1,"id":"w","now":"2026-11-24T12:00:00Z","service":"web","observed":{"template":{"create":{"Env":["SECRET=canary"]}}},"plan":{"op":"none","from":1,"to":1,"reason":"stale"}}' >/dev/null
-	is "$(as-audit --export | jq -c '[.service, .record.plan.reason]')" '["web","stale"]'
+	is "$(as-audit --export | jq -c '[.service, .plan.reason]')" '["web","stale"]'
 	run -1 grep -q canary "$BATS_TEST_TMPDIR"/store.db*
 }
 

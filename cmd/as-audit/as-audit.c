@@ -1,6 +1,7 @@
 /* as-audit: the promise before acting (--intent) and the story after. Between the two stands whatever acts, so that
  * a crash anywhere leaves a planned operation that the next pass carries out under the same names.
- * --history prints what was done, --export the audit trail, --verify proves that nobody changed it. See as-audit(1). */
+ * --history prints what was done, --export the decisions, --trail the rows behind both, and --verify proves that nobody
+ * changed them. See as-audit(1). */
 #include "cmd/as-audit/audit.h"
 
 #include <stdio.h>
@@ -8,15 +9,19 @@
 
 #include "base/banned.h"
 
-static bool intent, history, export, verify;
-static const char *service_filter;
+static bool intent, history, export, trail, verify;
+static const char *service, *since, *until, *outcomes;
 
 static const struct option_row options[] = {
 	{'i', "intent", OPTION_FLAG, NULL, &intent, "before acting: promise the plan, or resume an unfinished one"},
 	{0, "history", OPTION_FLAG, NULL, &history, "print one line per operation, oldest first"},
-	{0, "export", OPTION_FLAG, NULL, &export, "print the audit trail as records"},
+	{0, "export", OPTION_FLAG, NULL, &export, "print what was decided as records that can be decided again"},
+	{0, "trail", OPTION_FLAG, NULL, &trail, "print the rows of the audit trail with their hashes"},
 	{0, "verify", OPTION_FLAG, NULL, &verify, "check the hash chain of every service"},
-	{0, "service", OPTION_TEXT, "NAME", &service_filter, "with --history and --export: only this service"},
+	{0, "service", OPTION_TEXT, "NAME", &service, "of what is printed: only this service"},
+	{0, "since", OPTION_TEXT, "TIME", &since, "only from this time on; a duration counts back from now"},
+	{0, "until", OPTION_TEXT, "TIME", &until, "only before this time; likewise"},
+	{0, "outcome", OPTION_TEXT, "LIST", &outcomes, "only these outcomes, such as failed,partial"},
 	{0},
 };
 static const struct command command = {"as-audit", "promise before acting, write the history after", "", options};
@@ -26,6 +31,30 @@ int need_store(struct audit *a, struct err *err)
 	if (!a->store)
 		a->store = store_open(a->f.conf.store, err);
 	return a->store ? 0 : -1;
+}
+
+/* What is printed, of the options that name it. */
+static int select_rows(struct audit *a, struct err *err)
+{
+	const int64_t now = store_now(a->store);
+
+	a->filter = TRAIL_ALL;
+	a->filter.service = service;
+	a->outcomes = outcomes;
+	if (check_outcomes(outcomes, err) < 0 || trail_time("--since", since, now, &a->filter.since, err) < 0)
+		return -1;
+	return trail_time("--until", until, now, &a->filter.until, err);
+}
+
+static int print(struct audit *a, struct err *err)
+{
+	if (need_store(a, err) < 0)
+		return -1;
+	if (verify)
+		return verify_chain(a, err);
+	if (select_rows(a, err) < 0)
+		return -1;
+	return history ? print_history(a, err) : print_trail(a, export, err);
 }
 
 int main(int argc, char **argv)
@@ -40,17 +69,13 @@ int main(int argc, char **argv)
 	(void)gethostname(host, sizeof host - 1);
 	(void)snprintf(a.actor, sizeof a.actor, "as-audit@%s", host);
 	a.line = (struct buf)BUF_INIT(2 * LINE_MAX_BYTES);
-	if (!history && !export && !verify) {
+	if (!history && !export && !trail && !verify) {
 		done = front_filter(&a.f, intent ? before : after, &a, !intent);
 	} else {
 		int bad = front_open(&a.f, NULL, NULL, false, &err);
 		a.f.loop.flush_each = false;
 		if (!bad)
-			bad = need_store(&a, &err);
-		if (!bad)
-			bad = verify    ? verify_chain(&a, &err)
-			      : history ? print_history(&a, service_filter, &err)
-			                : print_trail(&a, service_filter, &err);
+			bad = print(&a, &err);
 		done = front_close(&a.f, bad, &err);
 	}
 	store_close(a.store);

@@ -41,35 +41,96 @@ static const char *outcome_of(const struct audit *a, const struct record *r, con
 	return dry || steps_dry(&a->f, r) ? "dry-run" : "done";
 }
 
-/* The record as the trail keeps it: no create request (it holds values of the environment), no claim token. */
-static int audit_body(const struct record *r, const char *op, struct buf *out, struct err *err)
+static void copy_member(struct buf *out, const char *name, struct jv v)
 {
-	static const char *const always[] = {"v",       "id",   "now",    "alert", "service", "policy",
-	                                     "history", "plan", "intent", "steps", "lb",      "error"};
-	const struct jv observed = record_get(r, "observed");
-	struct jv_cursor c = jv_each(observed);
+	if (!jv_here(v))
+		return;
+	buf_json_key(out, name);
+	buf_put(out, v.p, v.n);
+}
+
+/* Labels of our own family: what a decision reads. */
+static void copy_labels(struct buf *out, struct jv labels)
+{
+	struct jv_cursor c = jv_each(labels);
 	struct jv_member m;
 
+	buf_json_key(out, "labels");
 	buf_putc(out, '{');
-	for (size_t i = 0; i < sizeof always / sizeof *always; i++) {
-		const struct jv v = record_get(r, always[i]);
-		if (!jv_here(v))
+	while (jv_next(&c, &m)) {
+		if (m.name.n < 10 || memcmp(m.name.p, "autoscale.", 10) != 0)
 			continue;
-		buf_json_key(out, always[i]);
-		buf_put(out, v.p, v.n);
+		buf_json_comma(out);
+		buf_printf(out, "\"%.*s\":", (int)m.name.n, m.name.p);
+		buf_put(out, m.value.p, m.value.n);
 	}
-	if (jv_is_object(observed) && strcmp(op, "none") != 0) {
-		buf_json_key(out, "observed");
+	buf_putc(out, '}');
+}
+
+/* Each entry of a list with only these members of it, and with its labels if `labels`. */
+static void copy_list(struct buf *out, const char *name, struct jv list, const char *const *members, bool labels)
+{
+	struct jv_cursor c = jv_each(list);
+	struct jv_member m;
+
+	if (!jv_is_array(list))
+		return;
+	buf_json_key(out, name);
+	buf_putc(out, '[');
+	while (jv_next(&c, &m)) {
+		buf_json_comma(out);
 		buf_putc(out, '{');
-		while (jv_next(&c, &m)) {
-			if (jv_name_is(&m, "template") || jv_name_is(&m, "remembered"))
-				continue;
-			buf_json_comma(out);
-			buf_printf(out, "\"%.*s\":", (int)m.name.n, m.name.p);
-			buf_put(out, m.value.p, m.value.n);
-		}
+		for (const char *const *k = members; *k; k++)
+			copy_member(out, *k, jv_get(m.value, *k));
+		if (labels)
+			copy_labels(out, jv_get(m.value, "labels"));
 		buf_putc(out, '}');
 	}
+	buf_putc(out, ']');
+}
+
+/* What a decision reads of `observed`, so that a replay can decide again: a storm audits a thousand of these. */
+static void copy_observed(struct buf *out, struct jv observed)
+{
+	static const char *const counts[] = {"count_from", "running",  "ready", "starting", "stopped",
+	                                     "missing",    "draining", "hosts", NULL};
+	static const char *const container[] = {"id",      "name",  "host", "state",   "health", "created",
+	                                        "started", "index", "copy", "copy_of", "ready",  NULL};
+	static const char *const remembered[] = {"name", "host", "missing", NULL};
+	const struct jv template = jv_get(observed, "template");
+
+	buf_json_key(out, "observed");
+	buf_putc(out, '{');
+	for (const char *const *k = counts; *k; k++)
+		copy_member(out, *k, jv_get(observed, *k));
+	copy_list(out, "containers", jv_get(observed, "containers"), container, true);
+	if (jv_is_object(template)) {
+		buf_json_key(out, "template");
+		buf_putc(out, '{');
+		copy_member(out, "id", jv_get(template, "id"));
+		copy_member(out, "host", jv_get(template, "host"));
+		copy_labels(out, jv_get(template, "labels"));
+		copy_member(out, "variables", jv_get(template, "variables"));
+		buf_putc(out, '}');
+	}
+	copy_list(out, "remembered", jv_get(observed, "remembered"), remembered, false);
+	buf_putc(out, '}');
+}
+
+/* The record as the trail keeps it: no create request (it holds values of the environment), no claim token. */
+static int audit_body(const struct record *r, struct buf *out, struct err *err)
+{
+	static const char *const before[] = {"v", "id", "now", "alert", "service"};
+	static const char *const after[] = {"metrics", "policy", "history", "plan", "intent", "steps", "lb", "error"};
+	const struct jv observed = record_get(r, "observed");
+
+	buf_putc(out, '{');
+	for (size_t i = 0; i < sizeof before / sizeof *before; i++)
+		copy_member(out, before[i], record_get(r, before[i]));
+	if (jv_is_object(observed))
+		copy_observed(out, observed);
+	for (size_t i = 0; i < sizeof after / sizeof *after; i++)
+		copy_member(out, after[i], record_get(r, after[i]));
 	buf_putc(out, '}');
 	return buf_ok(out, err);
 }
@@ -105,7 +166,7 @@ static int write_story(struct audit *a, struct record *r, const char *service, c
 	if (jv_is_object(record_get(r, "alert")))
 		steps_text((struct jv){r->whole.p, r->whole.n}, "id", alert_id, sizeof alert_id);
 	const char *outcome = outcome_of(a, r, op);
-	int bad = audit_body(r, op, &body, err);
+	int bad = audit_body(r, &body, err);
 	const struct outcome o = {
 		.op_id = strcmp(outcome, "deferred") == 0 ? "" : op_id,
 		.service = service,

@@ -1,12 +1,15 @@
-/* as-policy: the policies in the store. `load` reads rows from standard input, `set` changes fields of one, `get`,
- * `list` and `rm` do what they say, `check` only tries. Every value is parsed before it is stored. See as-policy(1). */
+/* as-policy: the policies in the store. `load` reads rows from standard input, all or none; `set` changes fields of
+ * one; `get`, `list` and `rm` do what they say, `history` shows every version, `check` only tries. Every value is
+ * parsed before it is stored. See as-policy(1). */
 #include "cmd/as-policy/policies.h"
 
+#include "base/clock.h"
 #include "policy/policy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
@@ -14,11 +17,12 @@ static struct policies policies = {.expected = -1};
 
 static const struct option_row options[] = {
 	{0, "expect", OPTION_COUNT, "VERSION", &policies.expected,
-     "with set: refuse unless the row has this version (0: is new)"},
+     "with set and rm: refuse unless the row has this version (0: is new)"},
 	{0},
 };
 static const struct command command = {"as-policy", "load, set, get, list, check or remove policies",
-                                       "load | check | list [SERVICE] | get NAME | set NAME FIELD=VALUE ... | rm NAME",
+                                       "load | check | list [SERVICE] | get NAME[@VERSION] | set NAME FIELD=VALUE ... |"
+                                       " rm NAME | history NAME",
                                        options};
 
 static int print_json(struct policies *p, const json_t *v, struct err *err)
@@ -38,6 +42,8 @@ static int read_rows(struct policies *p, bool store, struct err *err)
 	int bad = 0, n = 0;
 	char c;
 
+	if (store && store_begin(p->store, err) < 0)
+		return -1;
 	for (;;) {
 		json_error_t why;
 		do
@@ -56,6 +62,8 @@ static int read_rows(struct policies *p, bool store, struct err *err)
 		if (bad)
 			return -1;
 	}
+	if (store && store_commit(p->store, err) < 0)
+		return -1;
 	front_say(&p->f, "%d policies %s", n, store ? "stored" : "are good");
 	return 0;
 }
@@ -88,8 +96,52 @@ static int fetch_row(struct policies *p, const char *name, struct err *err)
 	return store_policy_each(p->store, NULL, keep_row, p, err);
 }
 
+/* {"name",...,"at","actor"}; "removed":true when this version took it away. */
+static int print_version(void *ctx, const struct policy_row *row, struct err *err)
+{
+	struct policies *p = ctx;
+	char at[CLOCK_TEXT];
+
+	if (p->version && row->version != p->version)
+		return 0;
+	clock_format(row->updated_at, at);
+	json_t *v = row_json(row);
+	if (v) {
+		(void)json_object_set_new(v, "at", json_string(at));
+		(void)json_object_set_new(v, "actor", json_string(row->actor));
+		if (row->removed)
+			(void)json_object_set_new(v, "removed", json_true());
+	}
+	const int bad = print_json(p, v, err);
+	json_decref(v);
+	p->found = true;
+	return bad;
+}
+
+/* All versions of NAME, or the one of NAME@VERSION. */
+static int print_versions(struct policies *p, const char *name, struct err *err)
+{
+	if (store_policy_history(p->store, name, print_version, p, err) < 0)
+		return -1;
+	if (p->found)
+		return 0;
+	if (p->version)
+		return err_set(err, ERR_NOT_FOUND, "policy %s has no version %lld: as-policy history %s shows them", name,
+		               (long long)p->version, name);
+	return err_set(err, ERR_NOT_FOUND, "no policy is or was named %s", name);
+}
+
 static int get_row(struct policies *p, const char *name, struct err *err)
 {
+	const char *at = strrchr(name, '@');
+	char *end;
+
+	if (at && (p->version = strtoll(at + 1, &end, 10)) > 0 && !*end) {
+		char base[128];
+		(void)snprintf(base, sizeof base, "%.*s", (int)(at - name), name);
+		return print_versions(p, base, err);
+	}
+	p->version = 0;
 	if (fetch_row(p, name, err) < 0)
 		return -1;
 	if (!p->row)
@@ -150,7 +202,7 @@ static int remove_row(struct policies *p, const char *name, struct err *err)
 
 	if (p->f.dry_run)
 		return get_row(p, name, err);
-	if (store_policy_remove(p->store, name, &there, err) < 0)
+	if (store_policy_remove(p->store, name, p->expected, p->actor, &there, err) < 0)
 		return -1;
 	return there ? 0 : err_set(err, ERR_NOT_FOUND, "no policy is named %s", name);
 }
@@ -178,7 +230,22 @@ static int run(struct policies *p, struct err *err)
 		return set_row(p, args, err);
 	if (strcmp(verb, "rm") == 0 && n == 1)
 		return remove_row(p, args[0], err);
+	if (strcmp(verb, "history") == 0 && n == 1)
+		return print_versions(p, args[0], err);
 	return err_set(err, ERR_USAGE, "usage: as-policy %s", command.operands);
+}
+
+/* Who changes policies is a person more often than not: LOGNAME is what sudo and cron set; it is a claim, no proof. */
+static void name_actor(void)
+{
+	const char *login = getenv("SUDO_USER");
+	char host[64] = "";
+
+	(void)gethostname(host, sizeof host - 1);
+	if (!login || !*login)
+		login = getenv("LOGNAME");
+	(void)snprintf(policies.actor, sizeof policies.actor, "as-policy@%s%s%.40s", host, login && *login ? ":" : "",
+	               login ? login : "");
 }
 
 int main(int argc, char **argv)
@@ -188,6 +255,7 @@ int main(int argc, char **argv)
 	if (done >= 0 || (done = front_conf(&policies.f)) >= 0)
 		return done;
 
+	name_actor();
 	int bad = front_open(&policies.f, NULL, NULL, false, &err);
 	if (!bad && !policies.f.noperands)
 		bad = err_set(&err, ERR_USAGE, "usage: as-policy %s", command.operands);

@@ -116,6 +116,22 @@ static int check_head(const json_t *row, const struct policy_row *p, struct err 
 	return 0;
 }
 
+/* The version that the row was read at, when it says one and the policy is still there: a copy of a list can be loaded
+ * into an empty store, and back into its own as long as nobody changed what it changes. */
+static int read_at(struct policies *p, const json_t *row, const char *name, int64_t *expected, struct err *err)
+{
+	const json_t *version = json_object_get(row, "version");
+	int64_t stored;
+
+	if (!json_is_integer(version))
+		return 0;
+	if (store_policy_version(p->store, name, &stored, err) < 0)
+		return -1;
+	if (stored)
+		*expected = json_integer_value(version);
+	return 0;
+}
+
 int put_row(struct policies *p, const json_t *row, bool store, struct err *err)
 {
 	struct policy_row r = {
@@ -127,15 +143,18 @@ int put_row(struct policies *p, const json_t *row, bool store, struct err *err)
 	};
 	json_t *fields = NULL;
 	char *text = NULL;
-	int64_t version;
+	int64_t version, expected = p->expected;
 	int bad = check_head(row, &r, err);
 
 	if (!bad && collect_fields(row, &fields, err) < 0)
 		bad = err_prefix(err, "policy %s", r.name);
+	if (!bad && store && expected < 0)
+		bad = read_at(p, row, r.name, &expected, err);
+	r.actor = p->actor;
 	if (!bad && store && !p->f.dry_run) {
 		text = json_dumps(fields, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
 		r.fields = text;
-		bad = text ? store_policy_put(p->store, &r, p->expected, &version, err)
+		bad = text ? store_policy_put(p->store, &r, expected, &version, err)
 		           : err_set(err, ERR_TEMPORARY, "out of memory");
 		if (!bad)
 			front_say(&p->f, "policy %s is at version %lld", r.name, (long long)version);

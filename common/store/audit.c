@@ -95,23 +95,28 @@ static int on_row(void *ctx, const struct sql_value *col, struct err *err)
 		.op_id = col[OP_ID].s,
 		.body = col[BODY].s,
 		.hash = col[FIELDS].s,
+		.history_id = col[FIELDS + 1].i,
 	};
 
 	return walk->fn(walk->ctx, &row, err);
 }
 
-/* In the order of the enum, then hash. */
-#define AUDIT_SELECT "SELECT prev_hash, service, seq, logged_at, actor, event, op_id, body, hash FROM audit"
+/* In the order of the enum, then hash, then the history row that tells the same. */
+#define AUDIT_SELECT                                                                                             \
+	"SELECT a.prev_hash, a.service, a.seq, a.logged_at, a.actor, a.event, a.op_id, a.body, a.hash, h.history_id" \
+	" FROM audit a LEFT JOIN autoscale_history h ON h.op_id = a.op_id AND h.audit_seq = a.seq"                   \
+	" WHERE a.logged_at >= ? AND a.logged_at < ?"
 
-int store_audit_each(struct store *s, const char *service, int64_t since, audit_row_fn fn, void *ctx, struct err *err)
+int store_audit_each(struct store *s, const struct trail_filter *f, audit_row_fn fn, void *ctx, struct err *err)
 {
 	struct audit_walk walk = {fn, ctx};
+	const struct sql_value since = sql_int(f->since), until = sql_int(f->until == TIME_NONE ? INT64_MAX : f->until);
 
-	if (!service)
-		return sql_walk(s->db, AUDIT_SELECT " WHERE logged_at >= ? ORDER BY logged_at, service, seq",
-		                SQL_BINDS(sql_int(since)), on_row, &walk, err);
-	return sql_walk(s->db, AUDIT_SELECT " WHERE service = ? AND logged_at >= ? ORDER BY seq",
-	                SQL_BINDS(sql_text(service), sql_int(since)), on_row, &walk, err);
+	if (!f->service)
+		return sql_walk(s->db, AUDIT_SELECT " ORDER BY a.logged_at, a.service, a.seq", SQL_BINDS(since, until), on_row,
+		                &walk, err);
+	return sql_walk(s->db, AUDIT_SELECT " AND a.service = ? ORDER BY a.seq",
+	                SQL_BINDS(since, until, sql_text(f->service)), on_row, &walk, err);
 }
 
 /* --- verifying --- */
@@ -152,10 +157,10 @@ static int on_chain_row(void *ctx, const struct sql_value *col, struct err *err)
 		if (chain_end(c, err) < 0)
 			return -1;
 		(void)snprintf(c->service, sizeof c->service, "%s", service);
-		c->seq = 0;
-		c->hash[0] = '\0';
 		c->head_seq = col[FIELDS + 1].i;
 		(void)snprintf(c->head_hash, sizeof c->head_hash, "%s", col[FIELDS + 2].s);
+		c->seq = col[FIELDS + 3].i; /* where a prune left it; else 0 and "" */
+		(void)snprintf(c->hash, sizeof c->hash, "%s", col[FIELDS + 4].s);
 	}
 	if (seq > c->seq + 1)
 		return broken(service, c->seq + 1, "is missing", err);
@@ -185,7 +190,9 @@ static int verify_in_tx(struct sql *db, void *ctx, struct err *err)
 
 	if (sql_walk(db,
 	             "SELECT a.prev_hash, a.service, a.seq, a.logged_at, a.actor, a.event, a.op_id, a.body, a.hash,"
-	             " s.audit_seq, s.audit_hash FROM audit a LEFT JOIN service_state s ON s.service = a.service"
+	             " s.audit_seq, s.audit_hash, p.seq, p.hash FROM audit a"
+	             " LEFT JOIN service_state s ON s.service = a.service"
+	             " LEFT JOIN audit_start p ON p.service = a.service"
 	             " ORDER BY a.service, a.seq",
 	             SQL_NO_BINDS, on_chain_row, c, err) < 0 ||
 	    chain_end(c, err) < 0)

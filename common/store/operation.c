@@ -412,16 +412,17 @@ static int on_history(void *ctx, const struct sql_value *col, struct err *err)
 #define HISTORY_SELECT                                                                                              \
 	"SELECT history_id, op_id, service, generation, alert_id, action, from_replicas, to_replicas, outcome, reason," \
 	" error, duration_ms, audit_seq, finished_at FROM autoscale_history"
+#define HISTORY_WHERE " WHERE finished_at >= ? AND finished_at < ?"
 #define HISTORY_ORDER " ORDER BY finished_at, history_id"
 
-int store_history_each(struct store *s, const char *service, int64_t since, history_row_fn fn, void *ctx,
-                       struct err *err)
+int store_history_each(struct store *s, const struct trail_filter *f, history_row_fn fn, void *ctx, struct err *err)
 {
 	struct history_walk walk = {fn, ctx};
+	const struct sql_value since = sql_int(f->since), until = sql_int(f->until == TIME_NONE ? INT64_MAX : f->until);
 
-	if (!service)
-		return sql_walk(s->db, HISTORY_SELECT " WHERE finished_at >= ?" HISTORY_ORDER, SQL_BINDS(sql_int(since)),
-		                on_history, &walk, err);
-	return sql_walk(s->db, HISTORY_SELECT " WHERE service = ? AND finished_at >= ?" HISTORY_ORDER,
-	                SQL_BINDS(sql_text(service), sql_int(since)), on_history, &walk, err);
+	if (!f->service)
+		return sql_walk(s->db, HISTORY_SELECT HISTORY_WHERE HISTORY_ORDER, SQL_BINDS(since, until), on_history, &walk,
+		                err);
+	return sql_walk(s->db, HISTORY_SELECT HISTORY_WHERE " AND service = ?" HISTORY_ORDER,
+	                SQL_BINDS(since, until, sql_text(f->service)), on_history, &walk, err);
 }

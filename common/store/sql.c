@@ -182,6 +182,7 @@ static int migrate(struct sql *db, struct err *err)
 
 	if (applied_version(db, &applied, err) < 0)
 		return -1;
+	db->schema_was = applied;
 	if (applied == known_version())
 		return 0; /* the usual case takes no lock */
 	return sql_atomic(db, SQL_SCHEMA, migrate_in_tx, NULL, err);

@@ -49,8 +49,9 @@ enum sql_tx {
 struct sql {
 	const struct sql_driver *driver;
 	bool in_tx;
-	bool deadlock;   /* the last failure was a lost deadlock: the transaction may simply be run again */
-	int64_t changed; /* rows that the last INSERT, UPDATE or DELETE matched */
+	bool deadlock;      /* the last failure was a lost deadlock: the transaction may simply be run again */
+	int64_t schema_was; /* version found at the opening, 0 for an empty store */
+	int64_t changed;    /* rows that the last INSERT, UPDATE or DELETE matched */
 };
 
 struct sql_driver {

@@ -22,6 +22,13 @@ struct store;
 struct store *store_open(const char *url, struct err *err);
 void store_close(struct store *s); /* NULL is fine */
 int64_t store_now(struct store *s);
+bool store_serves(const char *url); /* a store of this kind may be opened: SQL; an alert store may be another kind */
+/* The address for messages and listings, without its password. */
+void store_shown(const char *url, char *out, size_t size);
+/* Several calls in one transaction: all or none. After a call that failed, roll back. */
+int store_begin(struct store *s, struct err *err);
+int store_commit(struct store *s, struct err *err);
+void store_rollback(struct store *s);
 
 /* --- policies --- */
 struct policy_row {
@@ -31,8 +38,10 @@ struct policy_row {
 	const char *fields;  /* JSON object text: {"min":1,"max":5,"step_up":"2"} */
 	int64_t priority;
 	bool enabled;
-	int64_t version; /* set by the store: 1, 2, ... */
+	int64_t version; /* set by the store: 1, 2, ...; goes on when a removed policy is made again */
 	int64_t updated_at;
+	const char *actor; /* who made this version; store_policy_history only, and for a put */
+	bool removed;      /* this version took the policy away; store_policy_history only */
 };
 typedef int (*policy_row_fn)(void *ctx, const struct policy_row *row, struct err *err); /* -1 stops the walk */
 
@@ -43,7 +52,12 @@ int store_policy_put(struct store *s, const struct policy_row *row, int64_t expe
 /* Rows ordered by priority descending, then name. service not NULL: only enabled rows whose service equals it or
  * holds * or ? or [ (the caller matches the glob). */
 int store_policy_each(struct store *s, const char *service, policy_row_fn fn, void *ctx, struct err *err);
-int store_policy_remove(struct store *s, const char *name, bool *there, struct err *err);
+int store_policy_version(struct store *s, const char *name, int64_t *version, struct err *err); /* 0: not there */
+/* expected as for a put. The removal is a version of its own. */
+int store_policy_remove(struct store *s, const char *name, int64_t expected, const char *actor, bool *there,
+                        struct err *err);
+/* Every version of a policy, oldest first; also of one that is gone. */
+int store_policy_history(struct store *s, const char *name, policy_row_fn fn, void *ctx, struct err *err);
 
 /* --- what a decision needs to know of the past --- */
 struct service_past {
@@ -108,20 +122,27 @@ struct history_row {
 	int64_t history_id, generation, from, to, at, duration_ms, seq;
 	const char *service, *op_id, *alert_id, *action, *outcome, *reason, *error;
 };
-/* error: NULL for none. seq: the audit row. service NULL: every one. since: ms UTC, inclusive. Oldest first. */
+/* Which rows of the trail: service NULL: of all. since is inclusive, until exclusive, ms UTC; TIME_NONE: no bound. */
+struct trail_filter {
+	const char *service;
+	int64_t since, until;
+};
+#define TRAIL_ALL ((struct trail_filter){.since = TIME_NONE, .until = TIME_NONE})
+/* error: NULL for none. seq: the audit row. Oldest first, in bounded memory; the callback does not use the store. */
 typedef int (*history_row_fn)(void *ctx, const struct history_row *row, struct err *err);
-int store_history_each(struct store *s, const char *service, int64_t since, history_row_fn fn, void *ctx,
+int store_history_each(struct store *s, const struct trail_filter *filter, history_row_fn fn, void *ctx,
                        struct err *err);
 
 struct audit_row {
 	int64_t seq, at;
+	int64_t history_id; /* 0: none */
 	const char *service, *actor, *event, *op_id, *body, *prev_hash, *hash;
 };
-/* event: "intent", or the outcome. service NULL: every one, by time; else by seq. since: ms UTC, inclusive. */
+/* event: "intent", "prune", or the outcome. Of one service by seq, of all by time; bounded memory as above. */
 typedef int (*audit_row_fn)(void *ctx, const struct audit_row *row, struct err *err);
-int store_audit_each(struct store *s, const char *service, int64_t since, audit_row_fn fn, void *ctx, struct err *err);
-/* Walks the chain of every service. 0: whole, *rows counted. -1 CONFLICT: names service and seq of the first row that
- * was changed or is missing. */
+int store_audit_each(struct store *s, const struct trail_filter *filter, audit_row_fn fn, void *ctx, struct err *err);
+/* Walks the chain of every service, from where a prune left it. 0: whole, *rows counted. -1 CONFLICT: names service and
+ * seq of the first row that was changed or is missing. */
 int store_audit_verify(struct store *s, int64_t *rows, struct err *err);
 
 /* --- remembered specifications (crash rule 5, service availability) --- */
@@ -138,5 +159,23 @@ struct spec_row {
 };
 typedef int (*spec_row_fn)(void *ctx, const struct spec_row *row, struct err *err);
 int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *ctx, struct err *err);
+
+/* --- upkeep --- */
+struct store_status {
+	int64_t schema_was, schema; /* found at the opening (0: empty), and now */
+	int64_t policies, services, operations, open_operations, history, audit, specifications;
+};
+int store_status(struct store *s, struct store_status *status, struct err *err);
+
+struct store_pruned {
+	int64_t history, operations, audit, specifications, containers, recommendations;
+};
+/* Deletes what is older than `before` (ms UTC), in transactions of at most `limit` rows so that nobody waits long, and
+ * adds to *sum what went. History with its closed operations; specifications, containers and recommendations that
+ * nobody saw since; of each service's audit chain the oldest rows but never the last: table audit_start keeps number
+ * and hash of the newest row that went, and the chain gets a row "prune". What is planned stays. With `dry` it counts.
+ */
+int store_prune(struct store *s, int64_t before, int64_t limit, const char *actor, bool dry, struct store_pruned *sum,
+                struct err *err);
 
 #endif

@@ -363,8 +363,8 @@ static void test_policies(void)
 	IS_STR(policy_names(s, "web"), "we@1 web@3 all@1 ", "for a service: its name and the globs, enabled ones only");
 	OK(store_policy_each(s, NULL, stop_here, &calls, &err) < 0 && err.code == ERR_REFUSED && calls == 1,
 	   "a callback that fails stops the walk with its error");
-	OK(store_policy_remove(s, "we", &there, &err) == 0 && there, "a policy is removed");
-	OK(store_policy_remove(s, "we", &there, &err) == 0 && !there, "and is then not there");
+	OK(store_policy_remove(s, "we", -1, "test", &there, &err) == 0 && there, "a policy is removed");
+	OK(store_policy_remove(s, "we", -1, "test", &there, &err) == 0 && !there, "and is then not there");
 	char longname[300];
 	memset(longname, 'n', sizeof longname);
 	longname[sizeof longname - 1] = '\0';
@@ -643,15 +643,15 @@ static void test_reading(void)
 	o.outcome = "failed";
 	o.error = "host h2 is down";
 	(void)end(s, &o);
-	OK(store_history_each(s, NULL, 0, print_history, &b, &err) == 0, "history of all services");
+	OK(store_history_each(s, &TRAIL_ALL, print_history, &b, &err) == 0, "history of all services");
 	IS_STR(b.p,
 	       "1 web op-1 gen 1 alert-1 scale-up 1->2 done audit 2: cpu above 80 (-)\n"
 	       "2 db op-2 gen 1  scale-up 1->2 failed audit 2: cpu above 80 (host h2 is down)\n",
 	       "tells what happened, oldest first");
 	buf_reset(&b);
-	OK(store_history_each(s, "db", store_now(s) + 60000, print_history, &b, &err) == 0 && b.n == 0,
-	   "nothing since a later time");
-	OK(store_audit_each(s, "web", 0, print_audit, &b, &err) == 0, "audit of one service");
+	const struct trail_filter later = {"db", store_now(s) + 60000, TIME_NONE}, web = {"web", TIME_NONE, TIME_NONE};
+	OK(store_history_each(s, &later, print_history, &b, &err) == 0 && b.n == 0, "nothing since a later time");
+	OK(store_audit_each(s, &web, print_audit, &b, &err) == 0, "audit of one service");
 	IS_STR(b.p,
 	       "web 1 test intent op-1 {\"op\":\"scale-up\",\"by\":\"op-1\"}\n"
 	       "web 2 test done op-1 {\"v\":1}\n",
