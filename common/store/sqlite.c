@@ -350,7 +350,8 @@ static int make_file(const char *path, struct err *err)
 		return system_failed(path, "look at", errno, err);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_CONFIG, "%s is not a file: name a file for the store", path);
-	return 0;
+	/* on a read-only file system SQLite only finds that its own files beside this one are not there */
+	return faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0 ? system_failed(path, "write", errno, err) : 0;
 }
 
 static int on_text(void *ctx, const struct sql_value *col, struct err *err)
