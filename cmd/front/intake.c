@@ -64,19 +64,6 @@ static int read_mapping(const char *file, struct buf *text, struct err *err)
 	return memchr(text->p, '\0', text->n) ? err_set(err, ERR_CONFIG, "%s is no text", file) : 0;
 }
 
-static int check_options(const struct alert_options *how, struct err *err)
-{
-	struct err why = {0};
-	struct jv number;
-
-	if (how->service_field && alert_path_check(how->service_field, &why) < 0)
-		return err_set(err, ERR_USAGE, "--service-field: %s", why.message);
-	if (how->threshold &&
-	    (jv_scan(how->threshold, strlen(how->threshold), &number, NULL, 0, NULL, &why) < 0 || !jv_is_number(number)))
-		return err_set(err, ERR_USAGE, "--threshold wants a number, not \"%s\"", how->threshold);
-	return 0;
-}
-
 static int load_sources(struct intake *in, struct err *err)
 {
 	struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
@@ -96,7 +83,7 @@ static int load_sources(struct intake *in, struct err *err)
 
 int intake_prepare(struct intake *in, struct err *err)
 {
-	if (check_options(&in->how, err) < 0 || (!in->sources && load_sources(in, err) < 0))
+	if (alert_check_options(&in->how, err) < 0 || (!in->sources && load_sources(in, err) < 0))
 		return -1;
 	in->how.sources = in->sources; /* the caller may have replaced all of `how` */
 	in->how.random = random_bytes;

@@ -108,12 +108,11 @@ static int find_source(struct walk *w, struct err *err)
 	w->scope.alert = w->scope.document;
 	if (jv_is_array(w->scope.document) && jv_next(&c, &m))
 		w->scope.alert = m.value;
-	if (name)
+	w->source = sources_by_shape(sources, name, &w->scope);
+	if (name && !w->source)
 		w->source = sources_by_name(sources, name);
 	if (name && !w->source)
 		w->source = sources_by_name(sources, "own");
-	if (!name)
-		w->source = sources_by_shape(sources, &w->scope);
 	return w->source ? 0 : err_set(err, ERR_INPUT, "not the form of any source that is known: give --source NAME");
 }
 
@@ -130,7 +129,7 @@ static int drop(struct walk *w, const char *why, struct err *err)
 	}
 	a->dropped = true;
 	a->raw = w->scope.alert;
-	(void)snprintf(a->source, sizeof a->source, "%s", w->o->source ? w->o->source : w->source->name);
+	normal_source(w->source, w->o, a->source);
 	return w->fn(w->ctx, a, err);
 }
 
@@ -193,7 +192,7 @@ static int each(struct walk *w, struct err *err)
 	struct jv list;
 	struct err why = {0};
 
-	if (find_source(w, err) < 0)
+	if (alert_check_options(w->o, err) < 0 || find_source(w, err) < 0)
 		return -1;
 	if (w->source->text[FIELD_DROP])
 		return drop(w, w->source->text[FIELD_DROP], err);

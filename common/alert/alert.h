@@ -52,8 +52,8 @@ typedef int (*alert_fn)(void *ctx, const struct alert *alert, struct err *err);
  * over all the same. ERR_USAGE: an option is missing without which its alerts cannot be told apart; none was. */
 int alert_each(struct jv document, const struct alert_options *options, alert_fn fn, void *ctx, struct err *err);
 
-/* INPUT: the text is no path of autoscale-mapping(5). */
-int alert_path_check(const char *path, struct err *err);
+/* USAGE: service_field is no path of autoscale-mapping(5), or threshold no number. alert_each does it too. */
+int alert_check_options(const struct alert_options *options, struct err *err);
 
 /* Python's json.dumps writes NaN, Infinity and -Infinity, which are no JSON: outside of strings they become null.
  * False: there is none, and out holds nothing. */

@@ -497,14 +497,21 @@ static int make(struct draft *d, struct err *err)
 	           : put_body(d, &t, err);
 }
 
+void normal_source(const struct source *source, const struct alert_options *o, char out[ALERT_SOURCE])
+{
+	const char *name = o->source ? o->source : source->name;
+	const size_t n = o->source ? strlen(name) : strcspn(name, ".");
+
+	(void)snprintf(out, ALERT_SOURCE, "%.*s", (int)n, name);
+}
+
 int normal_alert(const struct source *source, const struct alert_options *o, struct path_scope *scope, struct alert *a,
                  struct err *err)
 {
 	struct draft d = {.source = source, .o = o, .scope = scope, .a = a, .rule = BUF_INIT(LINE_MAX_BYTES)};
-	const char *forced = o->source ? o->source : source->name;
 
 	if (o->source || !text(&d, FIELD_SOURCE, a->source, sizeof a->source))
-		(void)snprintf(a->source, sizeof a->source, "%s", forced);
+		normal_source(source, o, a->source);
 	find_rule(&d);
 	int bad = find_status(&d, err);
 	if (!bad && !a->dropped)

@@ -319,13 +319,17 @@ void alert_sources_free(struct alert_sources *sources)
 	free(sources);
 }
 
-int alert_path_check(const char *path, struct err *err)
+int alert_check_options(const struct alert_options *o, struct err *err)
 {
-	const char *p = path;
+	const char *p = o->service_field;
+	struct err why = {0};
+	struct jv v;
 
-	if (path_check(&p, err) < 0)
-		return -1;
-	return *p ? err_set(err, ERR_INPUT, "not a path: %.60s", path) : 0;
+	if (p && (path_check(&p, &why) < 0 || *p))
+		return err_set(err, ERR_USAGE, "--service-field wants a path, not \"%.60s\"", o->service_field);
+	if (o->threshold && (jv_scan(o->threshold, strlen(o->threshold), &v, NULL, 0, NULL, &why) < 0 || !jv_is_number(v)))
+		return err_set(err, ERR_USAGE, "--threshold wants a number, not \"%.60s\"", o->threshold);
+	return 0;
 }
 
 /* ---- choosing ---- */
@@ -365,14 +369,23 @@ static int most_that_hold(struct path_scope *scope, const char *when)
 	return most;
 }
 
-const struct source *sources_by_shape(const struct alert_sources *sources, struct path_scope *scope)
+static bool in_family(const struct source *s, const char *family)
+{
+	const size_t n = strcspn(s->name, ".");
+
+	return strcmp(s->name, family) == 0 || (strlen(family) == n && memcmp(s->name, family, n) == 0);
+}
+
+const struct source *sources_by_shape(const struct alert_sources *sources, const char *family, struct path_scope *scope)
 {
 	const struct source *best = NULL;
 	int most = -1;
 
 	for (size_t i = 0; i < sources->n; i++) {
 		const struct source *s = &sources->list[i];
-		const int n = s->text[FIELD_WHEN] ? most_that_hold(scope, s->text[FIELD_WHEN]) : -1;
+		if (!s->text[FIELD_WHEN] || (family && !in_family(s, family)))
+			continue;
+		const int n = most_that_hold(scope, s->text[FIELD_WHEN]);
 		if (n > most || (n == most && n >= 0 && s->file > best->file)) {
 			best = s;
 			most = n;

@@ -53,8 +53,10 @@ struct source_file {
 extern const struct source_file source_files[];
 extern const size_t source_files_count;
 
-/* The source whose shape the document has: the one of whose conditions most hold, then the operator's. NULL: none. */
-const struct source *sources_by_shape(const struct alert_sources *sources, struct path_scope *scope);
+/* The source whose shape the document has: the one of whose conditions most hold, then the operator's. NULL: none.
+ * Of `family`, where that is not NULL: the section of this name and those whose name goes on with a dot. */
+const struct source *sources_by_shape(const struct alert_sources *sources, const char *family,
+                                      struct path_scope *scope);
 const struct source *sources_by_name(const struct alert_sources *sources, const char *name); /* NULL: none */
 
 /* The values of a key are alternatives with bars between them; one of `key` or `when` has parts beside each other.

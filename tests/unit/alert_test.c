@@ -31,6 +31,14 @@ static const char document[] =
 	"\"o\":{\"B\":44.2,\"C\":1},\"t\":\"{\\\"in\\\":[true]}\",\"bad\":\"{no\",\"s\":\"[ var='B' value=-4.5e1 ]\","
 	"\"m\":[1,{\"name\":\"A\",\"value\":1},{\"name\":\"B b\",\"value\":2}],\"esc\\u0061pe\":\"y\",\"empty\":[]}";
 
+static bool no_path(const char *text)
+{
+	const struct alert_options o = {.service_field = text};
+	struct err err = {0};
+
+	return alert_check_options(&o, &err) < 0 && err.code == ERR_USAGE;
+}
+
 static void test_paths(void)
 {
 	static const struct {
@@ -84,7 +92,7 @@ static void test_paths(void)
 		struct err err = {0};
 		const char *p = rows[i].path, *q = p;
 		if (strcmp(p, "$ruler") == 0) {
-			OK(alert_path_check(p, &err) < 0, "$ruler is no path");
+			OK(no_path(p), "$ruler is no path");
 			continue;
 		}
 		OK(path_check(&p, &err) == 0 && !*p, "%s is a path", rows[i].path);
@@ -100,27 +108,45 @@ static void test_paths(void)
 static void test_no_paths(void)
 {
 	static const char *const rows[] = {
-		"",        ".",
-		".a",      "a.",
-		"a..b",    "a[",
-		"a[]",     "a[x]",
-		"a[1x]",   "a[-]",
-		"a[\"\"]", "a[\"x",
-		"a[=x]",   "a[n=]",
-		"a{",      "a{}",
-		"a{x}",    "a{=}",
-		"a\"b",    "a$b",
-		"a b",     "\"open",
-		"a^b",     "\"\\x\"",
-		"$rule.a", "a[12345678901]",
-		"*a",      "a.*b",
-		"a=b",     "a:b",
-		"a|b",     "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a",
+		"",
+		".",
+		".a",
+		"a.",
+		"a..b",
+		"a[",
+		"a[]",
+		"a[x]",
+		"a[1x]",
+		"a[-]",
+		"a[\"\"]",
+		"a[\"x",
+		"a[=x]",
+		"a[n=]",
+		"a{",
+		"a{}",
+		"a{x}",
+		"a{=}",
+		"a\"b",
+		"a$b",
+		"a b",
+		"\"open",
+		"a^b",
+		"\"\\x\"",
+		"$rule.a",
+		"=",
+		"|",
+		":",
+		"a[12345678901]",
+		"*a",
+		"a.*b",
+		"a=b",
+		"a:b",
+		"a|b",
+		"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a",
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct err err = {0};
-		OK(alert_path_check(rows[i], &err) < 0 && err.code == ERR_INPUT, "no path: %s", rows[i]);
+		OK(no_path(rows[i]), "no path: %s", rows[i]);
 	}
 }
 
@@ -335,6 +361,10 @@ static void test_lists(void)
 	        &s, &err),
 	   0, "a lone element of a group, the source named");
 	IS(s.n, 1, "is one");
+	IS(take("{\"Type\":\"SubscriptionConfirmation\",\"TopicArn\":\"t\"}",
+	        &(struct alert_options){.source = "cloudwatch"}, &s, &err),
+	   0, "another form of a source that was named");
+	IS(s.dropped, 1, "is known as that");
 	IS(take("{\"alerts\":7}", &none, &s, &err), -1, "a number where the list should be");
 }
 
@@ -386,7 +416,7 @@ static void test_operator(void)
 							   "when = alerts\n"
 							   "alerts = alerts\n"
 							   "service = labels.app\n"
-							   "[quiet]\n"
+							   "[mine.quiet]\n"
 							   "when = kind=noise\n"
 							   "drop = not an alert\n"
 							   "show = why\n";
