@@ -327,3 +327,21 @@ manual_block() { awk '/^\.Sh / { on = $2 == "EXAMPLES" } /^\.Bd/ { n++; inside =
 	run -64 as-ingest --service-field 'labels[' <<<'{}'
 	run -64 as-ingest --threshold high <<<'{}'
 }
+
+@test "as-listen knows the same sources and the mapping of the configuration, and warns of a subscription" {
+	printf '[conf]\nwhen = x\nservice = "from-conf"\n' >"$BATS_TEST_TMPDIR/conf.ini"
+	printf '[ingest]\nmapping = %s\n' "$BATS_TEST_TMPDIR/conf.ini" >"$AUTOSCALE_CONF"
+	as-listen --listen 127.0.0.1:0 2>"$BATS_TEST_TMPDIR/log" 3>&- &
+	listener=$!
+	eventually 10 grep -q ' listening on ' "$BATS_TEST_TMPDIR/log"
+	url=$(sed -n 's/^as-listen: listening on //p' "$BATS_TEST_TMPDIR/log")
+	got=$(for d in '{"x":1}' "@$P/kapacitor.json" "@$P/sns-confirmation.json"; do curl -sS --max-time 10 -d "$d" "$url/" | jq -c .stored; done)
+	kill "$listener"
+	wait "$listener" || true
+	is "$(tr '\n' ' ' <<<"$got")" '1 1 0 '
+	is "$(sql 'select source, service from alert order by 1' | tr '\n' ' ')" 'conf|from-conf kapacitor|web '
+	has "$(cat "$BATS_TEST_TMPDIR/log")" 'nothing is fetched by itself'
+	sed -i s/when/wehn/ "$BATS_TEST_TMPDIR/conf.ini"
+	run -78 as-listen --listen 127.0.0.1:0
+	has "$output" 'conf.ini:2: unknown key "wehn"'
+}

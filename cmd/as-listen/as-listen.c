@@ -138,11 +138,12 @@ int main(int argc, char **argv)
 	l.front = &front;
 	l.max_body = (size_t)max_body;
 	l.intake.url = front.conf.alerts;
+	l.intake.mapping = front.conf.mapping;
 	if (front.dry_run)
 		l.intake.print = print_alert;
 	int bad = front_open(&front, NULL, NULL, true, &err);
 	if (!bad)
-		bad = check_options(&err) < 0 || serve(&err) < 0 ? -1 : 0;
+		bad = check_options(&err) < 0 || intake_prepare(&l.intake, &err) < 0 || serve(&err) < 0 ? -1 : 0;
 	intake_close(&l.intake);
 	conf_release(&front.conf);
 	return front_close(&front, bad, &err);

@@ -287,6 +287,8 @@ static void deliver(struct listen *l, struct request *r)
 		is_back(l);
 	if (r->by_signature)
 		replay_add(l->replay, r->mac, clock_now_ms());
+	if (*r->result.warning)
+		front_warn(l->front, "%s: %s", r->peer, r->result.warning);
 	l->stored += r->result.stored;
 	l->seen += r->result.seen;
 	l->dead += r->result.dead;
