@@ -50,7 +50,7 @@ $(B)/lib/autoscale/$(1).so: $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/store/
 $(B)/lib/autoscale/$(1).so: private LIBS = $(shell pkg-config --libs $(2) 2>/dev/null)
 endif
 endef
-$(eval $(call module,mysql,$(MYSQL),store/url.c store/fits.c))
+$(eval $(call module,mysql,$(MYSQL),store/url.c store/option_file.c))
 $(eval $(call module,mongodb,$(MONGO),store/url.c store/fits.c store/alerts_common.c))
 
 ROOMS  = base alert policy engine lb store

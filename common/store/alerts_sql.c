@@ -212,7 +212,7 @@ static int select_due(struct sql *db, struct claim_job *job, struct err *err)
 	(void)snprintf(text, sizeof text,
 	               "SELECT alert_id, attempts, received_at, body FROM alert WHERE due <= ?%s"
 	               " ORDER BY due, alert_id LIMIT ?%s",
-	               job->service ? " AND service = ?" : "", db->driver->skip_locked);
+	               job->service ? " AND service = ?" : "", db->skip_locked);
 	if (job->service)
 		return sql_run(db, text, SQL_BINDS(now, sql_text(job->service), limit), on_due, job, err);
 	return sql_run(db, text, SQL_BINDS(now, limit), on_due, job, err);

@@ -52,6 +52,10 @@ struct sql {
 	bool deadlock;      /* the last failure was a lost deadlock: the transaction may simply be run again */
 	int64_t schema_was; /* version found at the opening, 0 for an empty store */
 	int64_t changed;    /* rows that the last INSERT, UPDATE or DELETE matched */
+	/* What a SELECT inside SQL_WRITE ends with so that its rows are ours and rows that others hold are left out; ""
+	 * where the transaction holds the whole database anyway, and where the server cannot: what is selected may then be
+	 * another's before it is updated. The driver sets it when it opens. */
+	const char *skip_locked;
 };
 
 struct sql_driver {
@@ -68,9 +72,6 @@ struct sql_driver {
 	/* The statements of a schema file, each ended by ";\n". Repeatable: a server that commits each change of a table
 	 * by itself takes one that is there already as done. */
 	int (*script)(struct sql *db, const char *text, struct err *err);
-	/* What a SELECT inside SQL_WRITE ends with so that its rows are ours and rows that others hold are left out; ""
-	 * where the transaction holds the whole database anyway. */
-	const char *skip_locked;
 };
 
 extern const struct sql_driver sql_sqlite; /* sqlite.c */

@@ -452,6 +452,7 @@ static struct sql *sqlite_open(const char *url, struct err *err)
 		return NULL;
 	}
 	c->base.driver = &sql_sqlite;
+	c->base.skip_locked = "";
 	if (open_file(c, err) < 0) {
 		sqlite_close(&c->base);
 		return NULL;
@@ -469,5 +470,4 @@ const struct sql_driver sql_sqlite = {
 	.now = sqlite_now,
 	.has_table = sqlite_has_table,
 	.script = sqlite_script,
-	.skip_locked = "",
 };
