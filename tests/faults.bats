@@ -3,11 +3,18 @@
 
 load lib
 
-setup_file() { rig_up docker haproxy; }
+setup_file() { rig_up docker haproxy mariadb mongo; }
 teardown_file() { rig_down; }
 setup() { fresh; }
 
-@test "kill -9 after each row of the crash table, on SQLite: every alert acted once, and the trail says so" {
-	run -0 "$TOP/tests/faults/crash-table" --count "${AS_KILLS:-1}"
+# crashed OPTIONS...: the whole table; every pass really died
+crashed() {
+	run -0 "$TOP/tests/faults/crash-table" --count "${AS_KILLS:-1}" "$@"
 	is "$(tail -n 2 <<<"$output" | head -n 1)" "# $((16 * ${AS_KILLS:-1})) passes of $((16 * ${AS_KILLS:-1})) died by kill -9"
+}
+
+@test "kill -9 after each row of the crash table, on SQLite: every alert acted once, and the trail says so" { crashed; }
+
+@test "the same with the alerts in MongoDB and the rest in MariaDB" {
+	crashed --store "$AS_RIG_MARIADB_URL" --alerts "$AS_RIG_MONGO_URL"
 }
