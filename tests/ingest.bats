@@ -251,6 +251,7 @@ all='[.source, .key, .service, .action, .metric, .value, .threshold, .severity, 
 @test "a subscription of SNS: a warning, exit 0, nothing stored, and no connection of any kind" {
 	run -0 bash -c 'ASAN_OPTIONS=detect_leaks=0 strace -f -e trace=socket,connect,execve -o "$1" as-ingest <"$2"' - "$BATS_TEST_TMPDIR/trace" "$P/sns-confirmation.json"
 	has "$output" 'nothing is fetched by itself'
+	has "$output" 'arn:aws:sns:eu-west-1:123456789012:scale http://127.0.0.1:9/?Action=ConfirmSubscription'
 	is "$(grep -c 'socket(\|connect(' "$BATS_TEST_TMPDIR/trace") $(grep -c 'execve(' "$BATS_TEST_TMPDIR/trace")" '0 1'
 	[ ! -e "$BATS_TEST_TMPDIR/store.db" ] || is "$(sql 'select count(*) from alert')" 0
 }
@@ -326,6 +327,8 @@ manual_block() { awk '/^\.Sh / { on = $2 == "EXAMPLES" } /^\.Bd/ { n++; inside =
 	is "$(normalised .service --service-field 'labels["team.name"]' <"$P/alertmanager.json" 2>/dev/null)" '["shop"]'
 	run -64 as-ingest --service-field 'labels[' <<<'{}'
 	run -64 as-ingest --threshold high <<<'{}'
+	run -64 as-ingest --source 'a b' <<<'{}'
+	run -64 as-ingest --source "$(printf '%064d' 0)" <<<'{}'
 }
 
 @test "as-listen knows the same sources and the mapping of the configuration, and warns of a subscription" {
@@ -344,4 +347,20 @@ manual_block() { awk '/^\.Sh / { on = $2 == "EXAMPLES" } /^\.Bd/ { n++; inside =
 	sed -i s/when/wehn/ "$BATS_TEST_TMPDIR/conf.ini"
 	run -78 as-listen --listen 127.0.0.1:0
 	has "$output" 'conf.ini:2: unknown key "wehn"'
+}
+
+@test "examples: the command of the ElastAlert2 rule stores its matches" {
+	mapfile -t command < <(sed -n 's/^command: //p' "$TOP/examples/elastalert-rule.yaml" | jq -r '.[]' | sed 's/%(docker.service)s/web/')
+	run -0 "${command[@]}" <"$P/elastalert-command.json"
+	is "$(alerts '[.source, .rule, .action, .service]' | jq -c unique)" '[["elastalert","web-5xx","scale-up","api"],["elastalert","web-5xx","scale-up","web"]]'
+}
+
+@test "examples: what Prometheus and Alertmanager would send by them asks for the action" {
+	! command -v promtool || promtool check rules "$TOP/examples/prometheus-rules.yml"
+	! command -v amtool || amtool check-config "$TOP/examples/alertmanager.yml"
+	labels=$(sed -n 's/.*labels: {\(.*\)}/\1/p' "$TOP/examples/prometheus-rules.yml" | sed -E 's/([a-z]+): ([a-z-]+)/"\1": "\2"/g')
+	while read -r l; do
+		jq -nc --argjson l "{$l}" '{version: "4", alerts: [{status: "firing", labels: ($l + {service: "web"}), annotations: {value: "120.5", threshold: "100"}, startsAt: "2026-11-24T10:00:00Z", fingerprint: $l.action}]}'
+	done <<<"$labels" >"$BATS_TEST_TMPDIR/in"
+	is "$(normalised '[.action, .metric, .value, .threshold]' <"$BATS_TEST_TMPDIR/in")" '[["scale-up","sessions",120.5,100],["scale-down","sessions",120.5,100]]'
 }
