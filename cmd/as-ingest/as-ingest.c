@@ -116,8 +116,8 @@ static int read_whole(struct err *err)
 	ssize_t n;
 	int bad = 0;
 
-	while (!bad && (n = read(STDIN_FILENO, block, sizeof block)) != 0) {
-		if (n < 0 && errno == EINTR && !front_stopping())
+	while (!bad && !front_stopping() && (n = read(STDIN_FILENO, block, sizeof block)) != 0) {
+		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			bad = err_set(err, ERR_UNAVAILABLE, "cannot read standard input: %s", strerror(errno));
@@ -126,7 +126,9 @@ static int read_whole(struct err *err)
 		if (!bad && b.full)
 			bad = long_line(NULL, 1, block, (size_t)n, false, err);
 	}
-	if (!bad && b.full)
+	if (front_stopping())
+		b.n = 0; /* half a document is none */
+	else if (!bad && b.full)
 		bad = long_line(NULL, 1, "", 0, true, err);
 	else if (!bad && (bad = buf_ok(&b, err)) == 0 && b.n)
 		(void)take(1, b.p, b.n);

@@ -119,13 +119,13 @@ static int find_source(struct walk *w, struct err *err)
 static int drop(struct walk *w, const char *why, struct err *err)
 {
 	struct alert *a = &w->a;
-	const struct jv more = normal_find(w->source, FIELD_SHOW, &w->scope);
+	const char *show = *why ? w->source->text[FIELD_SHOW] : NULL;
 
 	buf_reset(&a->warning);
 	buf_puts(&a->warning, why);
-	if (*why && jv_is_string(more)) {
-		buf_puts(&a->warning, ": ");
-		(void)jv_str_buf(more, &a->warning);
+	while (show && source_next_part(&show)) {
+		buf_putc(&a->warning, ' ');
+		(void)jv_str_buf(path_get(&w->scope, &show), &a->warning);
 	}
 	a->dropped = true;
 	a->raw = w->scope.alert;

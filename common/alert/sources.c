@@ -22,7 +22,7 @@ static const struct {
 } fields[FIELDS] = {
 	[FIELD_WHEN] = {"when", KIND_WHEN},
 	[FIELD_DROP] = {"drop", KIND_TEXT},
-	[FIELD_SHOW] = {"show", KIND_PATHS},
+	[FIELD_SHOW] = {"show", KIND_PARTS},
 	[FIELD_ALERTS] = {"alerts", KIND_PATHS},
 	[FIELD_KEY] = {"key", KIND_PARTS},
 	[FIELD_NO_KEY] = {"no_key", KIND_TEXT},
@@ -319,12 +319,24 @@ void alert_sources_free(struct alert_sources *sources)
 	free(sources);
 }
 
+/* A name that every store keeps and every log shows as it is. */
+static bool is_name(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n] > ' ' && s[n] <= '~')
+		n++;
+	return n && !s[n] && n < ALERT_SOURCE;
+}
+
 int alert_check_options(const struct alert_options *o, struct err *err)
 {
 	const char *p = o->service_field;
 	struct err why = {0};
 	struct jv v;
 
+	if (o->source && !is_name(o->source))
+		return err_set(err, ERR_USAGE, "--source wants a name of at most %d bytes, without blanks", ALERT_SOURCE - 1);
 	if (p && (path_check(&p, &why) < 0 || *p))
 		return err_set(err, ERR_USAGE, "--service-field wants a path, not \"%.60s\"", o->service_field);
 	if (o->threshold && (jv_scan(o->threshold, strlen(o->threshold), &v, NULL, 0, NULL, &why) < 0 || !jv_is_number(v)))

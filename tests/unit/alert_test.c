@@ -418,8 +418,8 @@ static void test_operator(void)
 							   "service = labels.app\n"
 							   "[mine.quiet]\n"
 							   "when = kind=noise\n"
-							   "drop = not an alert\n"
-							   "show = why\n";
+							   "drop = not an alert:\n"
+							   "show = why kind\n";
 	struct alert_sources *built_in = sources;
 	struct err err = {0};
 	struct seen s;
@@ -449,7 +449,7 @@ static void test_operator(void)
 	IS(s.n, 1, "one alert by the new mapping");
 	IS(take("{\"kind\":\"noise\",\"why\":\"because\"}", &none, &s, &err), 0, "a source of no alerts");
 	IS(s.n + 10 * s.dropped, 10, "is dropped");
-	IS_STR(s.warning, "not an alert: because", "and said");
+	IS_STR(s.warning, "not an alert: because noise", "and said");
 	alert_sources_free(sources);
 	sources = built_in;
 }
