@@ -141,8 +141,12 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engi
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
 
 # ---- benchmarks: tests/bench ----
-benches: $(B)/bench/claims
+benches: $(B)/bench/claims $(if $(MONGO),$(B)/bench/mongo_floor)
 .PHONY: benches
+$(B)/bench/mongo_floor: tests/bench/mongo_floor.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(MONGO))) -o $@ $< $(shell pkg-config --libs $(MONGO))
+
 $(B)/bench/%: $(B)/obj/tests/bench/%.o $(patsubst %,$(B)/lib/%.a,store base)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(SQLITE)
