@@ -218,52 +218,123 @@ static int select_due(struct sql *db, struct claim_job *job, struct err *err)
 	return sql_run(db, text, SQL_BINDS(now, limit), on_due, job, err);
 }
 
-static int take(struct sql *db, const struct claim_job *job, const char *id, struct err *err)
-{
-	return sql_run(db,
-	               "UPDATE alert SET state = 'claimed', due = ?, lease_token = ?, attempts = attempts + 1"
-	               " WHERE alert_id = ?",
-	               SQL_BINDS(sql_int(job->now + job->lease_ms), sql_text(job->token), sql_text(id)), NULL, NULL, err);
-}
-
 static int bury(struct sql *db, const char *id, const char *why, struct err *err)
 {
 	return sql_run(db, "UPDATE alert SET state = 'dead', due = NULL, lease_token = NULL, result = ? WHERE alert_id = ?",
 	               SQL_BINDS(sql_text(why), sql_text(id)), NULL, NULL, err);
 }
 
+/* Those of the list from `first` on whose attempts are used up are dead; the others close up. *gone: how many. */
+static int bury_spent(struct sql *db, struct claim_job *job, size_t first, size_t *gone, struct err *err)
+{
+	*gone = 0;
+	for (size_t i = first; i < job->n; i++) {
+		const struct claimed *c = &job->list[i];
+		char why[64];
+		if (c->attempts < ALERT_MAX_ATTEMPTS) {
+			job->list[i - *gone] = *c;
+			continue;
+		}
+		(void)snprintf(why, sizeof why, "lease ran out %" PRId64 " times", c->attempts);
+		if (sql_run(db,
+		            "UPDATE alert SET state = 'dead', due = NULL, lease_token = NULL, result = ?"
+		            " WHERE alert_id = ? AND due <= ?",
+		            SQL_BINDS(sql_text(why), sql_text(job->texts.p + c->id), sql_int(job->now)), NULL, NULL, err) < 0)
+			return -1;
+		++*gone;
+	}
+	job->n -= *gone;
+	return 0;
+}
+
+#define TAKE_N 20
+
+/* A few of the list that are to become ours by one statement. */
+struct few {
+	const struct claim_job *job;
+	size_t first, n; /* n <= TAKE_N */
+	bool ours[TAKE_N];
+};
+
+static const char *few_id(const struct few *f, size_t i) { return f->job->texts.p + f->job->list[f->first + i].id; }
+
+static int on_ours(void *ctx, const struct sql_value *col, struct err *err)
+{
+	struct few *f = ctx;
+	(void)err;
+
+	for (size_t i = 0; i < f->n; i++)
+		f->ours[i] = f->ours[i] || strcmp(few_id(f, i), col[0].s) == 0;
+	return 0;
+}
+
+#define TAKE_MARKS "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+/* Found by their keys: on the index of `due` the rows of other claimers would be met, and waited for. */
+#define TAKE_UPDATE                                                                         \
+	"UPDATE alert SET state = 'claimed', due = ?, lease_token = ?, attempts = attempts + 1" \
+	" WHERE due + 0 <= ? AND alert_id IN "
+
+/* Each only if it is still due: where the server cannot pass over rows that others hold, another may have been faster.
+ */
+static int take_few(struct sql *db, struct few *f, struct err *err)
+{
+	const struct claim_job *job = f->job;
+	struct sql_value binds[3 + TAKE_N] = {sql_int(job->now + job->lease_ms), sql_text(job->token), sql_int(job->now)};
+	const bool one = f->n == 1;
+
+	for (size_t i = 0; i < TAKE_N; i++) /* the last one stands for those that are missing */
+		binds[3 + i] = sql_text(few_id(f, i < f->n ? i : f->n - 1));
+	if (sql_run(db, one ? TAKE_UPDATE "(?)" : TAKE_UPDATE "(" TAKE_MARKS ")", binds, one ? 4 : 3 + TAKE_N, NULL, NULL,
+	            err) < 0)
+		return -1;
+	if (db->changed == 0)
+		return 0;
+	if (db->changed == (int64_t)f->n) {
+		for (size_t i = 0; i < f->n; i++)
+			f->ours[i] = true;
+		return 0;
+	}
+	binds[2] = binds[1];
+	return sql_run(db, "SELECT alert_id FROM alert WHERE lease_token = ? AND alert_id IN (" TAKE_MARKS ")", binds + 2,
+	               1 + TAKE_N, on_ours, f, err);
+}
+
+/* Those of the list from `first` on become ours; what does not is left out. *lost: how many. */
+static int take(struct sql *db, struct claim_job *job, size_t first, size_t *lost, struct err *err)
+{
+	size_t kept = first;
+
+	for (size_t i = first; i < job->n; i += TAKE_N) {
+		struct few f = {.job = job, .first = i, .n = job->n - i < TAKE_N ? job->n - i : TAKE_N};
+		if (take_few(db, &f, err) < 0)
+			return -1;
+		for (size_t k = 0; k < f.n; k++) {
+			if (!f.ours[k])
+				continue;
+			job->list[kept] = job->list[i + k];
+			job->list[kept++].attempts++;
+		}
+	}
+	*lost = job->n - kept;
+	job->n = kept;
+	return 0;
+}
+
 static int claim_in_tx(struct sql *db, void *ctx, struct err *err)
 {
 	struct claim_job *job = ctx;
-	size_t dead;
+	size_t dead, lost;
 
 	job->now = sql_now(db);
 	job->n = 0;
 	job->full = false;
 	buf_reset(&job->texts);
-	do { /* once more when some of those found were dead: behind them others may wait */
+	do { /* once more when some of those found were dead or another's: behind them others may wait */
 		const size_t first = job->n;
-		dead = 0;
-		if (select_due(db, job, err) < 0)
+		if (select_due(db, job, err) < 0 || bury_spent(db, job, first, &dead, err) < 0 ||
+		    take(db, job, first, &lost, err) < 0)
 			return -1;
-		for (size_t i = first; i < job->n; i++) {
-			struct claimed *c = &job->list[i];
-			const char *id = job->texts.p + c->id;
-			if (c->attempts < ALERT_MAX_ATTEMPTS) {
-				if (take(db, job, id, err) < 0)
-					return -1;
-				c->attempts++;
-				job->list[i - dead] = *c;
-				continue;
-			}
-			char why[64];
-			(void)snprintf(why, sizeof why, "lease ran out %" PRId64 " times", c->attempts);
-			if (bury(db, id, why, err) < 0)
-				return -1;
-			dead++;
-		}
-		job->n -= dead;
-	} while (dead > 0 && (int64_t)job->n < job->limit && !job->full);
+	} while (dead + lost > 0 && (int64_t)job->n < job->limit && !job->full);
 	return 0;
 }
 

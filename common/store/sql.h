@@ -49,7 +49,7 @@ enum sql_tx {
 struct sql {
 	const struct sql_driver *driver;
 	bool in_tx;
-	bool deadlock;      /* the last failure was a lost deadlock: the transaction may simply be run again */
+	bool deadlock;      /* the last failure was a lost race, mostly a deadlock: the transaction may be run again */
 	int64_t schema_was; /* version found at the opening, 0 for an empty store */
 	int64_t changed;    /* rows that the last INSERT, UPDATE or DELETE matched */
 	/* What a SELECT inside SQL_WRITE ends with so that its rows are ours and rows that others hold are left out; ""

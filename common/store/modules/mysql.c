@@ -64,7 +64,7 @@ static struct mysql *self(struct sql *db) { return (struct mysql *)(void *)db; }
 
 /* --- errors: https://mariadb.com/kb/en/mariadb-error-code-reference/; 2000 to 2999 are the client library's --- */
 
-enum { LOST = 1, DEADLOCK = 2, NO_RETRY = 4 };
+enum { LOST = 1, RACE = 2, NO_RETRY = 4 };
 
 static const struct {
 	unsigned int code;
@@ -72,11 +72,11 @@ static const struct {
 	int how;
 	const char *advice;
 } errors[] = {
-	{1062, ERR_CONFLICT, 0, NULL},
-	{1586, ERR_CONFLICT, 0, NULL},
-	{1213, ERR_TEMPORARY, DEADLOCK, "try again"},
-	{1205, ERR_TEMPORARY, DEADLOCK, "another program holds the rows: try again"},
-	{1020, ERR_TEMPORARY, DEADLOCK, "try again"},
+	{1062, ERR_CONFLICT, RACE, NULL}, /* it may have been stored since this transaction looked */
+	{1586, ERR_CONFLICT, RACE, NULL},
+	{1213, ERR_TEMPORARY, RACE, "try again"},
+	{1205, ERR_TEMPORARY, RACE, "another program holds the rows: try again"},
+	{1020, ERR_TEMPORARY, RACE, "try again"},
 	{2002, ERR_UNAVAILABLE, LOST, "is the server up, and the address right?"},
 	{2003, ERR_UNAVAILABLE, LOST, "is the server up, and the address right?"},
 	{2005, ERR_UNAVAILABLE, LOST, "is the host's name right?"},
@@ -135,7 +135,7 @@ static int failed(struct mysql *c, unsigned int code, const char *text, struct e
 		              errors[i].advice ? errors[i].advice : "");
 		if (errors[i].how & NO_RETRY)
 			err->retry = false;
-		c->base.deadlock = (errors[i].how & DEADLOCK) != 0;
+		c->base.deadlock = (errors[i].how & RACE) != 0;
 		c->lost = c->lost || (errors[i].how & LOST);
 		return -1;
 	}

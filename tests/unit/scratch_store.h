@@ -1,0 +1,85 @@
+/* A store for a case of its own: a SQLite file, or, where an environment variable says so, a database of a server:
+ *
+ *     AS_TEST_STORE='mysql://as@localhost/asNAME?socket=/run/mysqld/mysqld.sock' build/unit/store_test
+ *
+ * NAME stands for the case's name. With mysql:// the database is dropped and made anew, from the one without NAME. */
+#ifndef TESTS_UNIT_SCRATCH_STORE_H
+#define TESTS_UNIT_SCRATCH_STORE_H
+
+#include "store/sql.h"
+
+#include "scratch.h"
+
+static inline int scratch_on_value(void *ctx, const struct sql_value *col, struct err *err)
+{
+	(void)err;
+	*(long long *)ctx = col[0].i;
+	return 0;
+}
+
+static inline bool scratch_is_file(const char *url) { return strncmp(url, "mysql:", 6) != 0; }
+
+/* The first column of the first row, -1 when there is none: the store as it is, not by the functions under test.
+ * Several statements, parted by ";": the last counts. */
+static inline long long scratch_look(const char *url, const char *text)
+{
+	struct err err = {0};
+	long long value = -1;
+
+	if (scratch_is_file(url))
+		return scratch_sql(url, text);
+	struct sql *db = sql_open(url, &err);
+	for (const char *end; db && *text; text = end + (*end == ';')) {
+		char one[1000];
+		end = text + strcspn(text, ";");
+		(void)snprintf(one, sizeof one, "%.*s", (int)(end - text), text);
+		value = -1;
+		if (sql_run(db, one, SQL_NO_BINDS, scratch_on_value, &value, &err) < 0)
+			break;
+	}
+	if (err.code != ERR_NONE)
+		printf("# %s\n", err.message);
+	sql_close(db);
+	return value;
+}
+
+/* pattern with name in the place of NAME. */
+static inline void scratch_named(char out[400], const char *pattern, const char *name)
+{
+	const char *at = strstr(pattern, "NAME");
+
+	(void)snprintf(out, 400, "%.*s%s%s", (int)(at ? at - pattern : 0), pattern, name, at ? at + 4 : pattern);
+}
+
+/* The URL of an empty store; good for the next 63 calls. */
+static inline const char *scratch_store(const char *variable, const char *name)
+{
+	static char urls[64][400];
+	static unsigned int next;
+	const char *pattern = getenv(variable);
+	char *url = urls[next++ % 64], base[400], text[200];
+	struct err err = {0};
+
+	if (!pattern) {
+		(void)snprintf(url, sizeof *urls, "%s/%s.db", scratch, name);
+		return url;
+	}
+	scratch_named(url, pattern, name);
+	if (scratch_is_file(url))
+		return url;
+	scratch_named(base, pattern, "");
+	struct sql *db = sql_open(base, &err);
+	(void)snprintf(text, sizeof text, "DROP DATABASE IF EXISTS `as%s`", name);
+	if (db && sql_run(db, text, SQL_NO_BINDS, NULL, NULL, &err) == 0) {
+		(void)snprintf(text, sizeof text, "CREATE DATABASE `as%s`", name);
+		(void)sql_run(db, text, SQL_NO_BINDS, NULL, NULL, &err);
+	}
+	sql_close(db);
+	if (err.code != ERR_NONE) {
+		printf("Bail out! %s\n", err.message);
+		exit(1);
+	}
+	return url;
+}
+
+#endif
