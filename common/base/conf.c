@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -111,6 +112,7 @@ struct reading {
 	const char *file;
 	struct err *err;
 	bool failed;
+	bool others; /* the file may be read by others than its owner */
 };
 
 static int keep(char **slot, const char *value, struct err *err)
@@ -246,6 +248,17 @@ static int one_key(struct conf *c, const char *section, const char *name, const 
 	return err_set(err, ERR_CONFIG, "unknown key \"%s\" in [%s] (did you mean \"%s\"?)", name, section, best);
 }
 
+/* SCHEME://USER:PASSWORD@...: the last @ before the options ends the login. */
+static bool has_password(const char *url)
+{
+	const char *auth = strstr(url, "://"), *at = NULL;
+
+	for (const char *p = auth; p && *p && *p != '?'; p++)
+		if (*p == '@')
+			at = p;
+	return at && memchr(auth + 3, ':', (size_t)(at - auth - 3));
+}
+
 /* inih calls this per key; 0 makes ini_parse remember the line of the first failure. */
 static int on_key(void *user, const char *section, const char *name, const char *value)
 {
@@ -254,18 +267,28 @@ static int on_key(void *user, const char *section, const char *name, const char 
 	if (r->failed)
 		return 1;
 	r->failed = one_key(r->conf, section, name, value, r->err) < 0;
+	if (!r->failed && r->others && has_password(value)) {
+		r->failed = true;
+		(void)err_set(
+			r->err, ERR_CONFIG,
+			"a password stands here and others may read the file: chmod 600 %s, or name a file of your own by "
+			"password-file=",
+			r->file);
+	}
 	return !r->failed;
 }
 
 static int read_file(struct conf *c, const char *file, bool must, struct err *err)
 {
 	struct reading r = {.conf = c, .file = file, .err = err};
+	struct stat st;
 
 	if (access(file, R_OK) < 0) {
 		if (!must && (errno == ENOENT || errno == ENOTDIR))
 			return 0;
 		return err_set(err, ERR_CONFIG, "cannot read %s: %s", file, strerror(errno));
 	}
+	r.others = stat(file, &st) < 0 || (st.st_mode & 077) != 0;
 	const int line = ini_parse(file, on_key, &r);
 	if (r.failed)
 		return err_prefix(err, "%s:%d", file, line);

@@ -39,6 +39,7 @@ struct conf {
 /* Reads FILE, or when it is NULL: $AUTOSCALE_CONF, else ~/.config/autoscale/autoscale.conf over
  * /etc/autoscale/autoscale.conf as far as they exist. Then the environment: AUTOSCALE_STORE, AUTOSCALE_ALERTS,
  * DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH (the last three only when no host is configured).
+ * A file that holds a URL with a password is for its owner alone to read: ERR_CONFIG when others may.
  * ERR_CONFIG: "FILE:LINE: unknown key "stoer" in [store] (did you mean "store"?)". */
 int conf_load(struct conf *conf, const char *file, struct err *err);
 void conf_release(struct conf *conf);
