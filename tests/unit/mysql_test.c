@@ -447,6 +447,25 @@ static void test_hung(pid_t server)
 	sql_close(busy);
 }
 
+/* Started first and awaited before the server is stopped: it takes 5 s until the answer is missed, and 5.5 s more. */
+static int ask_long(int number, const char *url)
+{
+	struct sql *db = must_open(url);
+	struct err err = {0};
+	struct got g = {0};
+	(void)number;
+
+	const int64_t start = clock_monotonic_ms();
+	const bool good = sql_run(db, "SELECT SLEEP(5.5)", SQL_NO_BINDS, on_row, &g, &err) == 0 && g.rows == 1;
+	const int64_t took = clock_monotonic_ms() - start;
+	free(g.text);
+	sql_close(db);
+	if (good && took > 10000)
+		return 0;
+	printf("# %s (%lld ms)\n", err.message, (long long)took);
+	return 1;
+}
+
 static void test_clock(void)
 {
 	struct sql *db = must_open(store_of("clock"));
@@ -465,6 +484,10 @@ int main(void)
 		return 0;
 	}
 	scratch_make();
+	const char *url = store_of("long");
+	sql_close(must_open(url));
+	const pid_t patient = scratch_fork(ask_long, 0, url, -1);
+
 	test_values();
 	test_rows();
 	test_walk_memory();
@@ -472,6 +495,10 @@ int main(void)
 	test_without_skip_locked();
 	test_errors();
 	test_deadlocks();
+	int status = 0;
+	(void)waitpid(patient, &status, 0);
+	IS(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0,
+	   "a server that is busy with a long question is asked once more, with patience");
 	test_lost_connections();
 	test_hung((pid_t)strtol(server, NULL, 10));
 	test_clock();

@@ -12,8 +12,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <mysql.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,8 @@ typedef my_bool flag;
 
 #define CONNECT_S 2
 #define CALL_S 5
+#define LONG_S 60 /* for a server that greets others meanwhile: a million rows are read or sorted */
+#define GREETING_MS 250
 #define SCHEMA_S 300 /* changing a table of a million rows takes its time */
 #define CLOCK_MS 10000
 #define STATEMENTS_MAX 64
@@ -50,6 +53,8 @@ struct mysql {
 	struct url url;
 	struct option_file file; /* what the URL leaves to a client option file */
 	MYSQL *db;
+	struct sockaddr_storage peer; /* the server, as the connection reached it */
+	socklen_t peer_size;
 	bool lost;                              /* the connection is of no use any more */
 	unsigned int patience_s;                /* for one answer */
 	enum sql_tx kind;                       /* of the open transaction */
@@ -154,14 +159,19 @@ static int stmt_failed(struct mysql *c, MYSQL_STMT *stmt, struct err *err)
 
 /* --- the connection --- */
 
+static int socket_of(MYSQL *db)
+{
+#ifdef CONNECTOR_MARIADB
+	return (int)mysql_get_socket(db);
+#else
+	return (int)db->net.fd;
+#endif
+}
+
 /* Nothing more is read from or said to the server on this connection. */
 static void cut(struct mysql *c)
 {
-#ifdef CONNECTOR_MARIADB
-	(void)shutdown(mysql_get_socket(c->db), SHUT_RDWR);
-#else
-	(void)shutdown(c->db->net.fd, SHUT_RDWR);
-#endif
+	(void)shutdown(socket_of(c->db), SHUT_RDWR);
 	c->lost = true;
 }
 
@@ -362,6 +372,9 @@ static int attach(struct mysql *c, struct err *err)
 		(void)no_connection(c, &l, err);
 	else if (check_cipher(c, &l, err) == 0 && set_session(c, err) == 0) {
 		c->base.skip_locked = skip_locked(mysql_get_server_info(c->db));
+		c->peer_size = sizeof c->peer;
+		if (getpeername(socket_of(c->db), (struct sockaddr *)&c->peer, &c->peer_size) < 0)
+			c->peer_size = 0;
 		return 0;
 	}
 	drop(c);
@@ -595,11 +608,55 @@ static int run_once(struct mysql *c, const char *text, const struct sql_value *b
 	return rc;
 }
 
-/* Whether what failed may be done once more on a new connection: it was idle and the server had closed it, nothing was
- * changed and nothing handed over. What took long met a server that hangs. */
+/* Whether what failed may be done once more on a new connection: it was idle and the server had closed it, and nothing
+ * is in hand. What took long met a server that hangs, or is busy. */
 static bool may_repeat(const struct mysql *c, int64_t since)
 {
 	return c->lost && !c->base.in_tx && c->running == 0 && clock_monotonic_ms() - since < 1000;
+}
+
+/* A server that hangs and one that is busy with a long question look alike to who waits; only this one greets others.
+ */
+static bool greets(const struct mysql *c)
+{
+	const int fd = socket(c->peer.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char byte;
+	bool good = false;
+
+	if (fd < 0 || c->peer_size == 0)
+		goto out;
+	if (connect(fd, (const struct sockaddr *)&c->peer, c->peer_size) < 0 && errno != EINPROGRESS)
+		goto out;
+	good = poll(&p, 1, GREETING_MS) == 1 && read(fd, &byte, 1) == 1;
+out:
+	if (fd >= 0)
+		(void)close(fd);
+	return good;
+}
+
+/* Back from a patient connection: the next use makes a usual one. */
+static void usual_patience(struct mysql *c)
+{
+	if (c->patience_s == CALL_S)
+		return;
+	c->patience_s = CALL_S;
+	drop(c);
+}
+
+/* A question that changes nothing is asked once more on a new connection; of a server that was too busy, with more
+ * patience. */
+static int reattach(struct mysql *c, int64_t since, struct err *err)
+{
+	if (may_repeat(c, since))
+		return attach(c, err);
+	if (!c->lost || c->base.in_tx || c->running > 0 || clock_monotonic_ms() - since < CALL_S * 1000 - 500 || !greets(c))
+		return -1;
+	c->patience_s = LONG_S;
+	if (attach(c, err) == 0)
+		return 0;
+	usual_patience(c);
+	return -1;
 }
 
 struct counted {
@@ -627,9 +684,13 @@ static int mysql_run(struct sql *db, const char *text, const struct sql_value *b
 		return -1;
 	if (run_once(c, text, binds, nbinds, walk, on_counted, &counted, err) == 0)
 		return 0;
-	if (counted.any || strncmp(text, "SELECT ", 7) != 0 || !may_repeat(c, start) || attach(c, err) < 0)
+	if (counted.any || strncmp(text, "SELECT ", 7) != 0)
 		return -1;
-	return run_once(c, text, binds, nbinds, walk, row, ctx, err);
+	if (reattach(c, start, err) < 0)
+		return -1;
+	const int rc = run_once(c, text, binds, nbinds, walk, row, ctx, err);
+	usual_patience(c);
+	return rc;
 }
 
 /* --- transactions --- */
@@ -649,12 +710,6 @@ static int lock_schema(struct mysql *c, struct err *err)
 	                          c->url.shown);
 }
 
-static void unlock_schema(struct mysql *c)
-{
-	c->patience_s = CALL_S;
-	drop(c);
-}
-
 static int begin_once(struct mysql *c, enum sql_tx kind, struct err *err)
 {
 	if (kind == SQL_WRITE)
@@ -664,32 +719,45 @@ static int begin_once(struct mysql *c, enum sql_tx kind, struct err *err)
 	return say(c, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", err);
 }
 
+/* For who reads whole tables. */
+static int begin_read(struct mysql *c, struct err *err)
+{
+	c->patience_s = LONG_S;
+	return attach(c, err) < 0 ? -1 : begin_once(c, SQL_READ, err);
+}
+
+static int begin_write(struct mysql *c, struct err *err)
+{
+	const int64_t start = clock_monotonic_ms();
+
+	if (ready(c, err) < 0)
+		return -1;
+	if (begin_once(c, SQL_WRITE, err) == 0)
+		return 0;
+	return may_repeat(c, start) && attach(c, err) == 0 ? begin_once(c, SQL_WRITE, err) : -1;
+}
+
 static int mysql_begin(struct sql *db, enum sql_tx kind, struct err *err)
 {
 	struct mysql *c = self(db);
-	const int64_t start = clock_monotonic_ms();
 
 	c->kind = kind;
-	if (kind == SQL_SCHEMA) {
-		if (lock_schema(c, err) == 0)
-			return 0;
-		unlock_schema(c);
-		return -1;
-	}
-	if (ready(c, err) < 0)
-		return -1;
-	if (begin_once(c, kind, err) == 0)
+	if (kind == SQL_WRITE)
+		return begin_write(c, err);
+	if ((kind == SQL_SCHEMA ? lock_schema(c, err) : begin_read(c, err)) == 0)
 		return 0;
-	return may_repeat(c, start) && attach(c, err) == 0 ? begin_once(c, kind, err) : -1;
+	usual_patience(c);
+	return -1;
 }
 
+/* What is not written ends with its connection. */
 static void mysql_undo(struct sql *db)
 {
 	struct mysql *c = self(db);
 	struct err err;
 
-	if (c->kind == SQL_SCHEMA)
-		unlock_schema(c);
+	if (c->kind != SQL_WRITE)
+		usual_patience(c);
 	else if (!c->lost && say(c, "ROLLBACK", &err) < 0)
 		c->lost = true; /* the server undoes it when the connection ends */
 }
@@ -698,8 +766,8 @@ static int mysql_keep(struct sql *db, struct err *err)
 {
 	struct mysql *c = self(db);
 
-	if (c->kind == SQL_SCHEMA) {
-		unlock_schema(c);
+	if (c->kind != SQL_WRITE) {
+		usual_patience(c);
 		return 0;
 	}
 	if (!c->lost && say(c, "COMMIT", err) == 0)
@@ -708,9 +776,9 @@ static int mysql_keep(struct sql *db, struct err *err)
 		return err_set(err, ERR_UNAVAILABLE,
 		               "%s: the connection was lost at the commit: whether it is stored shows at the next try",
 		               c->url.shown);
-	const bool deadlock = db->deadlock;
+	const bool again = db->deadlock;
 	mysql_undo(db);
-	db->deadlock = deadlock;
+	db->deadlock = again;
 	return -1;
 }
 
