@@ -6,14 +6,15 @@
 # Exports AS_RIG_MARIADB_SOCKET, _URL, _PORT, _TCP (its URL there), _CA (a file), _PID, and _START: a command that
 # starts the server again when it has ended (mariadb_again below does it).
 
-# The CA, and the server's certificate for localhost and 127.0.0.1.
+# The CA, and the server's certificate for localhost and 127.0.0.1. 0x7f000001 is the same address to a resolver, by a name
+# that nobody takes for this machine: what holds for other hosts can be tried with it.
 mariadb_certificates() {
 	local dir=$1 ec='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30'
 	# shellcheck disable=SC2086
 	openssl req -x509 $ec -subj /CN=rig-ca -keyout "$dir/ca.key" -out "$dir/ca.pem" &&
 		openssl req $ec -subj /CN=localhost -keyout "$dir/server.key" -out "$dir/server.csr" &&
 		openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 30 \
-			-extfile <(echo 'subjectAltName=DNS:localhost,IP:127.0.0.1') -out "$dir/server.pem"
+			-extfile <(echo 'subjectAltName=DNS:localhost,DNS:0x7f000001,IP:127.0.0.1') -out "$dir/server.pem"
 }
 
 mariadb_answers() { mariadb --no-defaults -u as -S "$1" -e 'SELECT 1' as; }

@@ -2,27 +2,17 @@
  *
  *     AS_TEST_ALERTS=mongodb://127.0.0.1:27017/NAME build/unit/alerts_cases_test
  *
- * where each case puts a name of its own for NAME and finds an empty store there. Default: SQLite files. */
+ * where each case puts a name of its own for NAME and finds an empty store there (scratch_store.h). Default: SQLite
+ * files. */
 #include "alerts_cases.h"
+
+#include "scratch_store.h"
 
 #include "base/banned.h"
 
 #define WORKERS_ALERTS 160 /* for the cases of many processes at once */
 
-/* The URL of this case's store; good for the next 15 calls. */
-static const char *url_of(const char *name)
-{
-	static char urls[16][400];
-	static unsigned next;
-	const char *pattern = getenv("AS_TEST_ALERTS"), *at = pattern ? strstr(pattern, "NAME") : NULL;
-	char *url = urls[next++ % 16];
-
-	if (at)
-		(void)snprintf(url, sizeof *urls, "%.*s%s%s", (int)(at - pattern), pattern, name, at + 4);
-	else
-		(void)snprintf(url, sizeof *urls, "%s.db", scratch_path(name));
-	return url;
-}
+static const char *url_of(const char *name) { return scratch_store("AS_TEST_ALERTS", name); }
 
 struct totals {
 	int rows, done, once; /* once: claimed exactly once */

@@ -51,21 +51,28 @@ static inline void scratch_named(char out[400], const char *pattern, const char 
 	(void)snprintf(out, 400, "%.*s%s%s", (int)(at ? at - pattern : 0), pattern, name, at ? at + 4 : pattern);
 }
 
-/* The URL of an empty store; good for the next 63 calls. */
+/* The URL of a store that was empty when this program asked for it first. At most 64 of them. */
 static inline const char *scratch_store(const char *variable, const char *name)
 {
 	static char urls[64][400];
-	static unsigned int next;
 	const char *pattern = getenv(variable);
-	char *url = urls[next++ % 64], base[400], text[200];
+	char wanted[400], base[400], text[200];
 	struct err err = {0};
+	size_t i = 0;
 
-	if (!pattern) {
-		(void)snprintf(url, sizeof *urls, "%s/%s.db", scratch, name);
+	if (pattern)
+		scratch_named(wanted, pattern, name);
+	else
+		(void)snprintf(wanted, sizeof wanted, "%s/%s.db", scratch, name);
+	while (i < 64 && *urls[i] && strcmp(urls[i], wanted) != 0)
+		i++;
+	if (i == 64)
+		abort();
+	char *url = urls[i];
+	if (*url)
 		return url;
-	}
-	scratch_named(url, pattern, name);
-	if (scratch_is_file(url))
+	(void)snprintf(url, sizeof *urls, "%s", wanted);
+	if (!pattern || scratch_is_file(url))
 		return url;
 	scratch_named(base, pattern, "");
 	struct sql *db = sql_open(base, &err);
