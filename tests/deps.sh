@@ -14,7 +14,8 @@ log=$top/build/deps.log
 
 build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev libmicrohttpd-dev jq'
 demo="$build haproxy busybox-static iptables iproute2 wrk curl socat"
-test="$demo docker.io bats time mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev"
+test="$demo docker.io bats time mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev libmariadb-dev
+	mariadb-server openssl faketime"
 
 engine_answers() { timeout 5 docker version >/dev/null 2>&1; }
 
@@ -26,6 +27,7 @@ there() {
 	libcurl4-openssl-dev) pkg-config --exists libcurl ;;
 	libsqlite3-dev) pkg-config --exists sqlite3 ;;
 	libinih-dev) pkg-config --exists inih ;;
+	libmariadb-dev) pkg-config --exists libmariadb || pkg-config --exists mariadb || pkg-config --exists mysqlclient ;;
 	libmongoc-dev) pkg-config --exists libmongoc-1.0 || pkg-config --exists mongoc2 ;;
 	libssl-dev) pkg-config --exists libcrypto ;;
 	libmicrohttpd-dev) pkg-config --exists libmicrohttpd ;;
@@ -49,7 +51,7 @@ for set; do
 		;;
 	test) want="$want $test" ;;
 	docker) want="$want docker.io" ;;
-	mariadb) want="$want mariadb-server" ;;
+	mariadb) want="$want mariadb-server openssl" ;;
 	nginx) want="$want nginx" ;;
 	venv) want="$want python3-venv" ;;
 	*)

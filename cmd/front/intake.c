@@ -165,6 +165,7 @@ static int put(struct intake *in, struct alert_put *p, bool *stored, struct err 
 
 	if (begin(in, err) < 0)
 		return -1;
+	p->received_at = alerts_now(in->store); /* by a host's clock that is ahead it would be due that much later */
 	if (alerts_put(in->store, p, stored, stored_id, err) < 0 &&
 	    (err->code != ERR_CONFLICT || put_under_new_id(in, p, stored, stored_id, err) < 0))
 		return -1;
@@ -218,7 +219,6 @@ static int store_one(void *ctx, const struct alert *a, struct err *err)
 		.service = a->service,
 		.source = a->source,
 		.status = a->status,
-		.received_at = in->how.now,
 		.body = a->body.p,
 		.rearm_ms = a->repeats ? in->rearm_ms : 0,
 		.raw = a->raw.n <= RAW_MAX ? raw.p : NULL,
@@ -269,7 +269,6 @@ static int bury(struct intake *in, const char hash[SHA256_HEX], const char *raw,
 		.id = id,
 		.dedup = dedup,
 		.source = in->how.source,
-		.received_at = in->how.now,
 		.body = body.p,
 		.raw = raw,
 		.raw_sha256 = hash,

@@ -48,7 +48,7 @@ mariadb_up() {
 		exec mariadbd --no-defaults --datadir='$RIG/$server' --user='$(id -un)' --socket='$sock' \\
 			--pid-file='$RIG/$server.pid' --port=$port --bind-address=127.0.0.1 --skip-name-resolve \\
 			--ssl-ca='$tls/ca.pem' --ssl-cert='$tls/server.pem' --ssl-key='$tls/server.key' \\
-			--init-file='$RIG/$server.sql' --innodb-buffer-pool-size=32M --innodb-flush-log-at-trx-commit=2 \\
+			--init-file='$RIG/$server.sql' --innodb-buffer-pool-size=32M --innodb-flush-log-at-trx-commit=2 --innodb-flush-method=nosync \\
 			--skip-innodb-doublewrite ${!args-}
 	END
 	mariadb_again "$server"
