@@ -89,4 +89,19 @@ static inline const char *scratch_store(const char *variable, const char *name)
 	return url;
 }
 
+/* The same for the n-th of many like it: another file, or the server's one database emptied, which is faster there. */
+static inline const char *scratch_store_again(const char *variable, const char *name, int n)
+{
+	static const char *const tables[] = {"autoscale_history", "operation", "audit", "service_state"};
+	char numbered[64], text[64];
+
+	(void)snprintf(numbered, sizeof numbered, "%s-%d", name, n);
+	const char *url = scratch_store(variable, getenv(variable) ? name : numbered);
+	for (size_t i = 0; n > 0 && !scratch_is_file(url) && i < sizeof tables / sizeof *tables; i++) {
+		(void)snprintf(text, sizeof text, "DELETE FROM %s", tables[i]);
+		(void)scratch_look(url, text);
+	}
+	return url;
+}
+
 #endif

@@ -685,12 +685,10 @@ static int race_intent(int number, const char *path)
 
 static void test_race(void)
 {
-	char name[32];
 	int right = 0;
 
 	for (int i = 0; i < 10; i++) {
-		(void)snprintf(name, sizeof name, "generation-%d", i);
-		const char *path = store_of(name);
+		const char *path = scratch_store_again("AS_TEST_STORE", "generation", i);
 		store_close(must_open(path));
 		right += scratch_run(SCRATCH_WORKERS, race_intent, path) == 1 &&
 		         scratch_look(path, "SELECT COUNT(*) FROM operation") == 1;
@@ -842,11 +840,9 @@ static void test_tampering(void)
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		char name[32];
 		struct err err = {0};
 		int64_t rows = 0;
-		(void)snprintf(name, sizeof name, "audit-%zu", i);
-		const char *path = store_of(name);
+		const char *path = scratch_store_again("AS_TEST_STORE", "audit", (int)i);
 		struct store *s = must_open(path);
 		fill_audit(s);
 		/* the one that is put another way where || is no concatenation */
