@@ -116,6 +116,7 @@ static int put_all(int number, const char *url)
 
 static void test_putters(void)
 {
+	alerts_close(must_open(url_of("putters")));
 	IS(scratch_run(SCRATCH_WORKERS, put_all, url_of("putters")), 20,
 	   "8 processes store the same 20 alerts: each is new once");
 	struct alerts *a = must_open(url_of("putters"));

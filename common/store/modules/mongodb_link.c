@@ -14,6 +14,7 @@
 #define TRIES 3              /* of one call when its connection is cut, */
 #define REPEAT_WITHIN_MS 400 /* as long as it took no longer than this so far */
 #define CLOCK_EVERY_MS 30000
+#define NAMESPACE_NOT_FOUND 26 /* the server's code: no such collection yet */
 #define DATABASE "autoscale"
 #define DATABASE_BYTES 63
 
@@ -301,22 +302,53 @@ int link_ready(struct link *l, struct err *err)
 
 int64_t link_now(const struct link *l) { return clock_monotonic_ms() + l->ahead; }
 
-/* The unique one is what makes an alert stored once. Making what is there already costs one round trip. */
+/* How many of our indexes are among those of one answer. */
+static int count_indexes(const bson_t *reply)
+{
+	bson_iter_t it, batch, index;
+	int n = 0;
+
+	if (!bson_iter_init(&it, reply) || !bson_iter_find_descendant(&it, "cursor.firstBatch", &batch) ||
+	    !bson_iter_recurse(&batch, &it))
+		return 0;
+	while (bson_iter_next(&it)) {
+		const char *name = "";
+		bool unique = false;
+		for (bool more = bson_iter_recurse(&it, &index) && bson_iter_next(&index); more;
+		     more = bson_iter_next(&index)) {
+			if (strcmp(bson_iter_key(&index), "name") == 0)
+				name = bson_iter_utf8(&index, NULL);
+			unique = unique || (strcmp(bson_iter_key(&index), "unique") == 0 && bson_iter_as_bool(&index));
+		}
+		n += strcmp(name, "alert_once") == 0 ? unique
+		                                     : strcmp(name, "alert_due") == 0 || strcmp(name, "alert_received") == 0;
+	}
+	return n;
+}
+
+/* The unique one is what makes an alert stored once. They are made at the first use only: after that a user without
+ * the right to make any will do, and FerretDB breaks when several ask for the same at once. */
 static int make_indexes(struct link *l, struct err *err)
 {
 	bson_error_t e = {0};
 	bson_t reply;
-	const bool ok =
-		command(l,
-	            BCON_NEW("createIndexes", BCON_UTF8("alerts"), "indexes", "[",                                       //
-	                     "{", "key", "{", "dedup", BCON_INT32(1), "rearm", BCON_INT32(1), "}", "name", "alert_once", //
-	                     "unique", BCON_BOOL(true), "}",                                                             //
-	                     "{", "key", "{", "due", BCON_INT32(1), "_id", BCON_INT32(1), "}", "name", "alert_due", "}", //
-	                     "{", "key", "{", "received_at", BCON_INT32(1), "_id", BCON_INT32(1), "}", "name",
-	                     "alert_received", "}", //
-	                     "]"),
-	            &reply, &e);
+	const bool listed = command(l, BCON_NEW("listIndexes", BCON_UTF8("alerts")), &reply, &e);
+	const int there = listed ? count_indexes(&reply) : 0;
 
+	bson_destroy(&reply);
+	if (!listed && e.code != NAMESPACE_NOT_FOUND)
+		return fail(l, &e, err);
+	if (there == 3)
+		return 0;
+	const bool ok = command(l,
+	                        BCON_NEW("createIndexes", BCON_UTF8("alerts"), "indexes", "[",                     //
+	                                 "{", "key", "{", "dedup", BCON_INT32(1), "rearm", BCON_INT32(1), "}",     //
+	                                 "name", "alert_once", "unique", BCON_BOOL(true), "}",                     //
+	                                 "{", "key", "{", "due", BCON_INT32(1), "_id", BCON_INT32(1), "}",         //
+	                                 "name", "alert_due", "}",                                                 //
+	                                 "{", "key", "{", "received_at", BCON_INT32(1), "_id", BCON_INT32(1), "}", //
+	                                 "name", "alert_received", "}", "]"),
+	                        &reply, &e);
 	bson_destroy(&reply);
 	return ok ? 0 : fail(l, &e, err);
 }
