@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # FerretDB 1.24 on SQLite, whose update of one document is not atomic: what is right here does not lean on that. It is
 # built once, from its Go module, into build/rig-cache; Go is the one at hand, from 1.24 on, else PyPI's.
-# Exports AS_RIG_FERRETDB_URL, AS_RIG_FERRETDB_PORT and AS_RIG_FERRETDB_PID. Status 69: no Go, or it cannot be built.
+# Exports AS_RIG_FERRETDB_URL, AS_RIG_FERRETDB_PORT, AS_RIG_FERRETDB_PID and AS_RIG_MONGO_PYTHON (mongo.sh). Status 69:
+# there is no Go, or it cannot be built.
 
 FERRETDB=v1.24.2
 
@@ -37,7 +38,7 @@ ferretdb_source() {
 			f, err := ferretdb.New(&ferretdb.Config{
 				Listener:  ferretdb.ListenerConfig{TCP: os.Args[1]},
 				Handler:   "sqlite",
-				SQLiteURL: "file:" + os.Args[2] + "/",
+				SQLiteURL: "file:" + os.Args[2] + "/?_pragma=synchronous(off)",
 			})
 			if err != nil {
 				log.Fatal(err)
@@ -66,6 +67,10 @@ ferretdb_up() {
 		flock 9
 		[ -x "$binary" ] || ferretdb_build "$server" "$binary"
 	) 9>"$binary.lock" >>"$RIG/$server.log" 2>&1 || rig_fail "$server" 69 "cannot build FerretDB $FERRETDB"
+	# shellcheck source=mongo.sh
+	. "$RIG_HERE/mongo.sh"
+	: >"$RIG/mongo.log"
+	rig_venv mongo "$MONGO_PACKAGE"
 	rig_port port
 	mkdir "$RIG/$server"
 	rig_spawn "$server" TERM "$binary" "127.0.0.1:$port" "$RIG/$server"
@@ -73,4 +78,5 @@ ferretdb_up() {
 	rig_export "AS_RIG_${server^^}_URL" "mongodb://127.0.0.1:$port/as"
 	rig_export "AS_RIG_${server^^}_PORT" "$port"
 	rig_export "AS_RIG_${server^^}_PID" "$RIG_PID"
+	rig_export AS_RIG_MONGO_PYTHON "$RIG_VENV/bin/python"
 }

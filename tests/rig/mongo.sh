@@ -4,9 +4,11 @@
 # Failpoints are on. Exports AS_RIG_MONGO_URL, AS_RIG_MONGO_PORT, AS_RIG_MONGO_PID and AS_RIG_MONGO_PYTHON, a
 # Python with pymongo, to look into a store behind the programs' back.
 
+MONGO_PACKAGE=secantusdb==0.7.0b3
+
 mongo_up() {
 	local server=$1 port
-	rig_venv "$server" secantusdb==0.7.0b3
+	rig_venv "$server" "$MONGO_PACKAGE"
 	rig_port port
 	mkdir "$RIG/$server"
 	# Its data go with it, and after a TERM it takes 2 s.

@@ -10,7 +10,7 @@
 
 #include "base/banned.h"
 
-#define WORKERS_ALERTS 160 /* for the cases of many processes at once */
+#define WORKERS_ALERTS 80 /* for the cases of many processes at once */
 
 static const char *url_of(const char *name) { return scratch_store("AS_TEST_ALERTS", name); }
 

@@ -29,6 +29,7 @@
 #include "base/banned.h"
 
 #define CANDIDATES 1000     /* ids read at once */
+#define IDLE_ROUNDS 8       /* a claim that gets nothing this often leaves it to the others */
 #define CONTENDED_FOR 32    /* claims that take at random after one that met others */
 #define LEASE_LEFT_MS 10000 /* an end is only noted when its lease lasts this much longer */
 #define HELD_MAX 4096       /* alerts under one token that are known to be held */
@@ -279,20 +280,27 @@ struct claim_job {
 	struct list due;   /* what may be taken, oldest first */
 	struct list taken; /* ours, with bodies */
 	bool full, lost;   /* no room for the next body; somebody else was faster */
+	bool more;         /* the list is as long as it may get: behind it others may wait */
 };
 
+/* More than are wanted, so that several passes find room beside each other. */
 static int read_due(struct claim_job *job, struct err *err)
 {
+	const int64_t want = job->limit - (int64_t)job->taken.n;
+	const int64_t some = want > CANDIDATES / 16 ? CANDIDATES : want < 4 ? 64 : 16 * want;
 	bson_t *filter = BCON_NEW("due", "{", "$lte", BCON_INT64(job->now), "}");
 
 	if (job->service)
 		BSON_APPEND_UTF8(filter, "service", job->service);
 	list_empty(&job->due);
-	return link_find(job->link, filter,
-	                 BCON_NEW("sort", "{", "due", BCON_INT32(1), "_id", BCON_INT32(1), "}", "limit",
-	                          BCON_INT64(CANDIDATES), "projection", "{", "due", BCON_INT32(1), "bytes", BCON_INT32(1),
-	                          "attempts", BCON_INT32(1), "}"),
-	                 on_found, &job->due, err);
+	if (link_find(job->link, filter,
+	              BCON_NEW("sort", "{", "due", BCON_INT32(1), "_id", BCON_INT32(1), "}", "limit", BCON_INT64(some),
+	                       "projection", "{", "due", BCON_INT32(1), "bytes", BCON_INT32(1), "attempts", BCON_INT32(1),
+	                       "}"),
+	              on_found, &job->due, err) < 0)
+		return -1;
+	job->more = (int64_t)job->due.n == some;
+	return 0;
 }
 
 /* Takes those out of the list whose attempts are used up; they are dead. */
@@ -324,8 +332,7 @@ static int bury_spent(struct claim_job *job, struct err *err)
 
 struct take {
 	struct claim_job *job;
-	size_t from; /* where the list of due ones is entered, round and round */
-	size_t begin, end;
+	size_t from, n; /* this many of the list of due ones, from there round and round */
 };
 
 static int on_taken(void *ctx, const bson_t *doc, struct err *err)
@@ -339,7 +346,7 @@ static int on_taken(void *ctx, const bson_t *doc, struct err *err)
 	struct found *got = &job->taken.p[job->taken.n - 1];
 	got->body = job->taken.texts.n;
 	buf_put(&job->taken.texts, body, strlen(body) + 1);
-	for (size_t i = t->begin; i < t->end; i++) { /* `due` is the lease's end now; the order is by what it was */
+	for (size_t i = 0; i < t->n; i++) { /* `due` is the lease's end now; the order is by what it was */
 		const size_t at = (t->from + i) % job->due.n;
 		if (strcmp(list_id(&job->due, at), id) == 0)
 			got->due = job->due.p[at].due;
@@ -350,31 +357,31 @@ static int on_taken(void *ctx, const bson_t *doc, struct err *err)
 /* The ids of a slice of the list as {_id: {$in: [...]}}. */
 static bson_t *ids_of(const struct take *t)
 {
-	bson_t *filter = bson_new(), in, ids;
+	bson_t *filter = bson_new(), in, ids = BSON_INITIALIZER;
 
-	BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &in);
-	BSON_APPEND_ARRAY_BEGIN(&in, "$in", &ids);
-	for (size_t i = t->begin; i < t->end; i++) {
+	for (size_t i = 0; i < t->n; i++) {
 		char buffer[16];
 		const char *key;
-		(void)bson_uint32_to_string((uint32_t)(i - t->begin), &key, buffer, sizeof buffer);
+		(void)bson_uint32_to_string((uint32_t)i, &key, buffer, sizeof buffer);
 		BSON_APPEND_UTF8(&ids, key, list_id(&t->job->due, (t->from + i) % t->job->due.n));
 	}
-	bson_append_array_end(&in, &ids);
+	BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &in);
+	BSON_APPEND_ARRAY(&in, "$in", &ids);
 	bson_append_document_end(filter, &in);
+	bson_destroy(&ids);
 	return filter;
 }
 
-/* As many as are wanted and their bodies have room for, from t->begin on. */
+/* As many as are wanted and their bodies have room for. */
 static void choose(struct take *t)
 {
 	struct claim_job *job = t->job;
 	size_t room = ALERT_CLAIM_BYTES > job->taken.texts.n ? ALERT_CLAIM_BYTES - job->taken.texts.n : 0;
 
-	for (t->end = t->begin; t->end < job->due.n && (int64_t)(job->taken.n + t->end - t->begin) < job->limit; t->end++) {
-		const struct found *f = &job->due.p[(t->from + t->end) % job->due.n];
+	for (t->n = 0; t->n < job->due.n && (int64_t)(job->taken.n + t->n) < job->limit; t->n++) {
+		const struct found *f = &job->due.p[(t->from + t->n) % job->due.n];
 		const size_t need = (size_t)f->bytes + strlen(job->due.texts.p + f->id) + 2;
-		job->full = need > room && job->taken.n + t->end > t->begin;
+		job->full = need > room && job->taken.n + t->n > 0;
 		if (job->full)
 			return;
 		room = need < room ? room - need : 0;
@@ -407,33 +414,30 @@ static int take_slice(struct take *t, struct err *err)
 	                       BCON_INT32(1), "}"),
 	              on_taken, t, err) < 0)
 		return -1;
-	job->lost = job->lost || job->taken.n - before < t->end - t->begin;
+	job->lost = job->lost || job->taken.n - before < t->n;
 	return 0;
 }
 
 /* The oldest first. Where several passes claim at once, all but one would find those taken: then from a place in the
- * list drawn by lot. */
+ * list drawn by lot, and the list is read anew, since what it says is old by then. */
 static int claim_all(struct claim_job *job, bool contended, struct err *err)
 {
-	size_t before, read;
-
-	do {
-		before = job->taken.n;
-		if (read_due(job, err) < 0)
-			return -1;
-		read = job->due.n;
-		if (bury_spent(job, err) < 0)
-			return -1;
-		struct take t = {.job = job};
+	for (int idle = 0; idle < IDLE_ROUNDS && !job->full && (int64_t)job->taken.n < job->limit; idle++) {
+		const size_t before = job->taken.n;
 		uint32_t random = 0;
+		if (read_due(job, err) < 0 || bury_spent(job, err) < 0)
+			return -1;
+		if (job->due.n == 0 && !job->more)
+			break;
+		struct take t = {.job = job};
 		if ((contended || job->lost) && getrandom(&random, sizeof random, 0) == (ssize_t)sizeof random && job->due.n)
 			t.from = random % job->due.n;
-		for (; t.begin < job->due.n && !job->full && (int64_t)job->taken.n < job->limit; t.begin = t.end) {
-			choose(&t);
-			if (take_slice(&t, err) < 0)
-				return -1;
-		}
-	} while ((int64_t)job->taken.n < job->limit && !job->full && read == CANDIDATES && job->taken.n > before);
+		choose(&t);
+		if (t.n > 0 && take_slice(&t, err) < 0)
+			return -1;
+		if (job->taken.n > before || job->due.n == 0)
+			idle = -1;
+	}
 	return 0;
 }
 
@@ -886,7 +890,7 @@ static int mongo_count(struct alerts *a, struct alert_counts *counts, struct err
 static int delete_listed(struct link *l, const struct list *list, int64_t *n, struct err *err)
 {
 	struct claim_job as = {.due = *list};
-	const struct take all = {.job = &as, .end = list->n};
+	const struct take all = {.job = &as, .n = list->n};
 	bson_t *filter = ids_of(&all);
 	int64_t deleted;
 	bool repeated;

@@ -192,12 +192,15 @@ static int fail(const struct link *l, const bson_error_t *e, struct err *err)
 {
 	const char *p = l->url.password, *text = e->message;
 	const bool network = e->domain == MONGOC_ERROR_STREAM || e->domain == MONGOC_ERROR_SERVER_SELECTION;
+	const char *what = !network                     ? ""
+	                   : mongoc_uri_get_tls(l->uri) ? "no answer from MongoDB over TLS: "
+	                                                : "no answer from MongoDB: ";
 
 	if (p && *p && strstr(text, p))
 		text = "(a message that holds the password)";
 	if (e->domain == MONGOC_ERROR_CLIENT && e->code == MONGOC_ERROR_CLIENT_AUTHENTICATE)
 		return err_set(err, ERR_DENIED, "%s: the server refuses user and password: %s", l->url.shown, text);
-	return err_set(err, code_of(e), "%s: %s%s", l->url.shown, network ? "no answer from MongoDB: " : "", text);
+	return err_set(err, code_of(e), "%s: %s%s", l->url.shown, what, text);
 }
 
 /* Whether the command may or may not have been carried out, and the same server will not say. */
@@ -261,6 +264,27 @@ static int set_clock(struct link *l, struct err *err)
 	return rc;
 }
 
+static void quiet(mongoc_log_level_t level, const char *domain, const char *message, void *data)
+{
+	(void)level;
+	(void)domain;
+	(void)message;
+	(void)data;
+}
+
+/* From 2.0 on each client has a log of its own, which the environment may send to standard output. */
+static void quiet_client(mongoc_client_t *client)
+{
+#if MONGOC_CHECK_VERSION(2, 0, 0)
+	mongoc_structured_log_opts_t *none = mongoc_structured_log_opts_new();
+	mongoc_structured_log_opts_set_handler(none, NULL, NULL);
+	(void)mongoc_client_set_structured_log_opts(client, none);
+	mongoc_structured_log_opts_destroy(none);
+#else
+	(void)client;
+#endif
+}
+
 static int connect_client(struct link *l, struct err *err)
 {
 	bson_error_t e = {0};
@@ -271,6 +295,7 @@ static int connect_client(struct link *l, struct err *err)
 	l->client = mongoc_client_new_from_uri_with_error(l->uri, &e);
 	if (!l->client)
 		return err_set(err, ERR_CONFIG, "%s: %s", l->url.shown, e.message);
+	quiet_client(l->client);
 	mongoc_client_set_error_api(l->client, MONGOC_ERROR_API_VERSION_2);
 	l->alerts = mongoc_client_get_collection(l->client, l->url.database ? l->url.database : DATABASE, "alerts");
 	mongoc_write_concern_t *wc = mongoc_write_concern_new();
@@ -351,14 +376,6 @@ static int make_indexes(struct link *l, struct err *err)
 	                        &reply, &e);
 	bson_destroy(&reply);
 	return ok ? 0 : fail(l, &e, err);
-}
-
-static void quiet(mongoc_log_level_t level, const char *domain, const char *message, void *data)
-{
-	(void)level;
-	(void)domain;
-	(void)message;
-	(void)data;
 }
 
 int link_open(struct link *l, const char *url, struct err *err)
