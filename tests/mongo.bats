@@ -36,7 +36,7 @@ fail_next() {
 
 # lose_next TIMES COMMAND: the command is carried out, its answer lost
 lose_next() {
-	"$QUEUE_FAULTS/cut" "$AS_RIG_MONGO_PORT" "$2" "$1" "$BATS_TEST_TMPDIR/port" 3>&- &
+	"$QUEUE_FAULTS/cut.py" "$AS_RIG_MONGO_PORT" "$2" "$1" "$BATS_TEST_TMPDIR/port" 3>&- &
 	proxy=$!
 	eventually 5 test -s "$BATS_TEST_TMPDIR/port"
 	direct=$AUTOSCALE_ALERTS

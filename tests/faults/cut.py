@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Stands before a MongoDB server and loses replies, which no server can be made to do: the command is carried out, and its
-connection is closed before the answer. usage: tests/faults/cut SERVER_PORT COMMAND TIMES READY
+connection is closed before the answer. usage: tests/faults/cut.py SERVER_PORT COMMAND TIMES READY
 Writes its own port to the file READY. The first TIMES commands of that name lose their answer; all else passes."""
 import os, socket, struct, sys, threading
 
