@@ -352,3 +352,29 @@ recorded() { jq -c --arg o "$1" --arg e "${2:-}" '.audit = {outcome: $o} | if $e
 	run -74 bash -c 'as-fetch-alerts --follow --timeout 5s > >(exec true)'
 	has "$output" 'nobody reads'
 }
+
+# held SECONDS: another program holds the store's write lock that long; returns when it has it
+held() {
+	sqlite3 "$BATS_TEST_TMPDIR/store.db" >"$BATS_TEST_TMPDIR/held" <<-EOF 3>&- &
+		BEGIN IMMEDIATE;
+		SELECT 'has it';
+		.system sleep $1
+		COMMIT;
+	EOF
+	holder=$!
+	eventually 5 grep -q 'has it' "$BATS_TEST_TMPDIR/held"
+}
+
+@test "another writer holds the store: for 8 s it is waited for, after 10 s exit 75 and nothing is stored" {
+	as-policy list >/dev/null
+	held 8
+	run -0 as-ingest <<<'{"service":"web","action":"up","id":"waited"}'
+	wait "$holder"
+	held 12
+	start=$SECONDS
+	run -75 as-ingest <<<'{"service":"web","action":"up","id":"gave-up"}'
+	has "$output" 'is held by another program'
+	[ $((SECONDS - start)) -lt 13 ]
+	wait "$holder"
+	is "$(sql 'select alert_id from alert')" waited
+}
