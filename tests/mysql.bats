@@ -107,7 +107,7 @@ within() {
 }
 
 @test "results of any size, lost connections, deadlocks, a server that hangs: what a server alone can show" {
-	AS_TEST_STORE=mysql://as@localhost/asNAME?socket=$AS_RIG_MARIADB_SOCKET AS_TEST_SERVER=$AS_RIG_MARIADB_PID units mysql_test
+	AS_TEST_STORE="mysql://as@127.0.0.1:$AS_RIG_MARIADB_PORT/asNAME?tls=required&ca=$AS_RIG_MARIADB_CA" AS_TEST_SERVER=$AS_RIG_MARIADB_PID units mysql_test
 }
 
 # --- who it is, and who may listen ---
@@ -234,6 +234,25 @@ within() {
 	has "$output1" 'does not answer'
 	is "$status" 75
 	is "$(sql 'select count(*) from alert' as_test)" 0
+}
+
+@test "a server that has no connection left: 75, try again" {
+	second
+	as-policy list
+	sql2 'SET GLOBAL max_connections = 10'
+	pids=
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		mariadb --no-defaults -u as -S "$AS_RIG_MARIADB2_SOCKET" -e 'DO SLEEP(20)' as 3>&- &
+		pids="$pids $!"
+	done
+	eventually 5 bash -c "[ \"\$($(declare -f sql2); sql2 \"select count(*) from information_schema.processlist where user = 'as'\")\" = 10 ]"
+	run as-policy list
+	kill $pids
+	wait $pids || true
+	sql2 'SET GLOBAL max_connections = 151'
+	is "$status" 75
+	has "$output" 'raise max_connections'
+	eventually 5 as-policy list
 }
 
 @test "a server that is read-only: 69, said as such, and nothing is half done" {

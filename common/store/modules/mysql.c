@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <mysql.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,8 @@ typedef my_bool flag;
 struct statement {
 	char *text;
 	MYSQL_STMT *stmt;
-	bool busy; /* its rows are being handed over */
+	struct row *row; /* where its results go; NULL before the first */
+	bool busy;       /* its rows are being handed over */
 };
 
 struct mysql {
@@ -55,6 +57,7 @@ struct mysql {
 	MYSQL *db;
 	struct sockaddr_storage peer; /* the server, as the connection reached it */
 	socklen_t peer_size;
+	bool attached;                          /* it is who it should be, and said so */
 	bool lost;                              /* the connection is of no use any more */
 	unsigned int patience_s;                /* for one answer */
 	enum sql_tx kind;                       /* of the open transaction */
@@ -131,8 +134,23 @@ static const struct {
 	{1251, ERR_CONFIG, LOST, "give the user another authentication plugin"},
 };
 
+/* Under TLS a connection that ends or times out is told like a certificate that is refused. */
+static bool is_cut(const struct mysql *c, unsigned int code, const char *text)
+{
+	static const char *const words[] = {"timed out", "eof", "reset", "broken pipe"};
+
+	if (code != 2026)
+		return false;
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcasestr(text, words[i]))
+			return true;
+	return c->attached;
+}
+
 static int failed(struct mysql *c, unsigned int code, const char *text, struct err *err)
 {
+	if (is_cut(c, code, text))
+		code = 2013;
 	for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
 		if (errors[i].code != code)
 			continue;
@@ -159,6 +177,27 @@ static int stmt_failed(struct mysql *c, MYSQL_STMT *stmt, struct err *err)
 
 /* --- the connection --- */
 
+/* Where the columns of a row are put. It lives as long as its statement: libmysqlclient writes there at each execution,
+ * before it is told where the next result goes. */
+struct row {
+	unsigned int n;
+	MYSQL_BIND bind[SQL_COLUMNS_MAX];
+	unsigned long length[SQL_COLUMNS_MAX];
+	flag null[SQL_COLUMNS_MAX], cut[SQL_COLUMNS_MAX];
+	int64_t number[SQL_COLUMNS_MAX];
+	struct sql_value col[SQL_COLUMNS_MAX];
+};
+
+static void statement_release(struct statement *s)
+{
+	(void)mysql_stmt_close(s->stmt);
+	for (unsigned int i = 0; s->row && i < s->row->n; i++)
+		if (s->row->bind[i].buffer_type == MYSQL_TYPE_STRING)
+			free(s->row->bind[i].buffer);
+	free(s->row);
+	free(s->text);
+}
+
 static int socket_of(MYSQL *db)
 {
 #ifdef CONNECTOR_MARIADB
@@ -166,6 +205,28 @@ static int socket_of(MYSQL *db)
 #else
 	return (int)db->net.fd;
 #endif
+}
+
+/* A server that went away must not end the program: MySQL's library writes to it without asking for that. */
+static void quiet_begin(sigset_t *was)
+{
+	sigset_t pipe;
+
+	(void)sigemptyset(&pipe);
+	(void)sigaddset(&pipe, SIGPIPE);
+	(void)pthread_sigmask(SIG_BLOCK, &pipe, was);
+}
+
+static void quiet_end(const sigset_t *was)
+{
+	const struct timespec now = {0};
+	sigset_t pipe;
+
+	(void)sigemptyset(&pipe);
+	(void)sigaddset(&pipe, SIGPIPE);
+	if (!sigismember(was, SIGPIPE))
+		(void)sigtimedwait(&pipe, NULL, &now);
+	(void)pthread_sigmask(SIG_SETMASK, was, NULL);
 }
 
 /* Nothing more is read from or said to the server on this connection. */
@@ -177,20 +238,28 @@ static void cut(struct mysql *c)
 
 static void drop(struct mysql *c)
 {
+	sigset_t was;
+
+	quiet_begin(&was);
 	if (c->db)
 		mysql_close(c->db);
 	c->db = NULL;
-	for (size_t i = 0; i < c->ncache; i++) {
-		(void)mysql_stmt_close(c->cache[i].stmt);
-		free(c->cache[i].text);
-	}
+	c->attached = false;
+	for (size_t i = 0; i < c->ncache; i++)
+		statement_release(&c->cache[i]);
+	quiet_end(&was);
 	c->ncache = 0;
 	c->lost = true;
 }
 
 static int say(struct mysql *c, const char *text, struct err *err)
 {
-	return mysql_real_query(c->db, text, (unsigned long)strlen(text)) == 0 ? 0 : db_failed(c, err);
+	sigset_t was;
+
+	quiet_begin(&was);
+	const int bad = mysql_real_query(c->db, text, (unsigned long)strlen(text));
+	quiet_end(&was);
+	return bad ? db_failed(c, err) : 0;
 }
 
 /* The first column of the only row; INT64_MIN for NULL. */
@@ -349,10 +418,20 @@ static int no_connection(struct mysql *c, const struct login *l, struct err *err
 
 	(void)db_failed(c, err);
 	/* The words differ by library and version; the number is the same for a certificate that is refused. */
-	if (l->tls && mysql_errno(c->db) == 2026 && (strstr(text, "not support") || strstr(text, "doesn't support"))) {
+	if (l->tls && mysql_errno(c->db) == 2026 && strstr(text, "support"))
 		(void)check_cipher(c, l, err);
-	}
 	return -1;
+}
+
+static bool connect_to(MYSQL *db, const struct login *l)
+{
+	sigset_t was;
+
+	quiet_begin(&was);
+	const MYSQL *good = mysql_real_connect(db, l->socket ? "localhost" : l->host, l->user, l->password, l->database,
+	                                       l->port, l->socket, CLIENT_FOUND_ROWS);
+	quiet_end(&was);
+	return good != NULL;
 }
 
 static int attach(struct mysql *c, struct err *err)
@@ -367,15 +446,16 @@ static int attach(struct mysql *c, struct err *err)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	if (!set_options(c->db, c, &l))
 		(void)err_set(err, ERR_CONFIG, "%s: the client library refuses an option: update it", c->url.shown);
-	else if (!mysql_real_connect(c->db, l.socket ? "localhost" : l.host, l.user, l.password, l.database, l.port,
-	                             l.socket, CLIENT_FOUND_ROWS))
+	else if (!connect_to(c->db, &l))
 		(void)no_connection(c, &l, err);
-	else if (check_cipher(c, &l, err) == 0 && set_session(c, err) == 0) {
+	else if (check_cipher(c, &l, err) == 0) {
+		c->attached = true;
 		c->base.skip_locked = skip_locked(mysql_get_server_info(c->db));
 		c->peer_size = sizeof c->peer;
 		if (getpeername(socket_of(c->db), (struct sockaddr *)&c->peer, &c->peer_size) < 0)
 			c->peer_size = 0;
-		return 0;
+		if (set_session(c, err) == 0)
+			return 0;
 	}
 	drop(c);
 	return -1;
@@ -455,16 +535,6 @@ static int execute(struct mysql *c, MYSQL_STMT *stmt, const struct sql_value *bi
 	return 0;
 }
 
-/* Where the columns of a row are put. */
-struct row {
-	unsigned int n;
-	MYSQL_BIND bind[SQL_COLUMNS_MAX];
-	unsigned long length[SQL_COLUMNS_MAX];
-	flag null[SQL_COLUMNS_MAX], cut[SQL_COLUMNS_MAX];
-	int64_t number[SQL_COLUMNS_MAX];
-	struct sql_value col[SQL_COLUMNS_MAX];
-};
-
 static bool is_number(const MYSQL_FIELD *f)
 {
 	switch (f->type) {
@@ -478,17 +548,16 @@ static bool is_number(const MYSQL_FIELD *f)
 	}
 }
 
-static int row_init(struct mysql *c, MYSQL_STMT *stmt, struct row *r, struct err *err)
+/* A buffer for each column, by its type. */
+static int row_shape(struct row *r, MYSQL_RES *meta, struct err *err)
 {
-	MYSQL_RES *meta = mysql_stmt_result_metadata(stmt);
-
-	memset(r, 0, sizeof *r);
-	if (!meta)
-		return stmt_failed(c, stmt, err);
 	const MYSQL_FIELD *field = mysql_fetch_fields(meta);
 	const unsigned int n = mysql_num_fields(meta);
-	int rc = n > SQL_COLUMNS_MAX ? err_set(err, ERR_LIMIT, "a result of more than %d columns", SQL_COLUMNS_MAX) : 0;
-	for (unsigned int i = 0; i < n && rc == 0; i++, r->n++) {
+
+	if (n > SQL_COLUMNS_MAX)
+		return err_set(err, ERR_LIMIT, "a result of more than %d columns", SQL_COLUMNS_MAX);
+	for (; r->n < n; r->n++) {
+		const unsigned int i = r->n;
 		MYSQL_BIND *b = &r->bind[i];
 		*b = (MYSQL_BIND){.length = &r->length[i], .is_null = &r->null[i], .error = &r->cut[i]};
 		if (is_number(&field[i])) {
@@ -501,19 +570,26 @@ static int row_init(struct mysql *c, MYSQL_STMT *stmt, struct row *r, struct err
 		b->buffer = malloc(TEXT_FIRST + 1);
 		b->buffer_length = TEXT_FIRST;
 		if (!b->buffer)
-			rc = err_set(err, ERR_TEMPORARY, "out of memory");
+			return err_set(err, ERR_TEMPORARY, "out of memory");
 	}
-	mysql_free_result(meta);
-	if (rc == 0 && mysql_stmt_bind_result(stmt, r->bind) != 0)
-		rc = stmt_failed(c, stmt, err);
-	return rc;
+	return 0;
 }
 
-static void row_release(struct row *r)
+static int row_bind(struct mysql *c, struct statement *s, struct err *err)
 {
-	for (unsigned int i = 0; i < r->n; i++)
-		if (r->bind[i].buffer_type == MYSQL_TYPE_STRING)
-			free(r->bind[i].buffer);
+	int rc = 0;
+
+	if (!s->row) {
+		MYSQL_RES *meta = mysql_stmt_result_metadata(s->stmt);
+		if (!meta)
+			return stmt_failed(c, s->stmt, err);
+		s->row = calloc(1, sizeof *s->row);
+		rc = s->row ? row_shape(s->row, meta, err) : err_set(err, ERR_TEMPORARY, "out of memory");
+		mysql_free_result(meta);
+	}
+	if (rc < 0)
+		c->lost = true; /* so that nothing goes on with half a row */
+	return rc == 0 && mysql_stmt_bind_result(s->stmt, s->row->bind) != 0 ? stmt_failed(c, s->stmt, err) : rc;
 }
 
 /* Texts that did not fit are fetched again into a buffer of their size, which later rows use too. */
@@ -573,18 +649,16 @@ static int hand_over(struct mysql *c, MYSQL_STMT *stmt, struct row *r, sql_row_f
  * they come. */
 static int rows(struct mysql *c, struct statement *s, bool walk, sql_row_fn row, void *ctx, struct err *err)
 {
-	struct row r;
-	int rc = row_init(c, s->stmt, &r, err);
+	int rc = row_bind(c, s, err);
 
 	if (rc == 0 && !walk && mysql_stmt_store_result(s->stmt) != 0)
 		rc = stmt_failed(c, s->stmt, err);
 	s->busy = true;
 	c->running++;
 	if (rc == 0)
-		rc = hand_over(c, s->stmt, &r, row, ctx, err);
+		rc = hand_over(c, s->stmt, s->row, row, ctx, err);
 	c->running--;
 	s->busy = false;
-	row_release(&r);
 	if (rc < 0 && walk)
 		cut(c); /* the rest of the rows would have to be read first, a million perhaps */
 	(void)mysql_stmt_free_result(s->stmt);
@@ -594,17 +668,22 @@ static int rows(struct mysql *c, struct statement *s, bool walk, sql_row_fn row,
 static int run_once(struct mysql *c, const char *text, const struct sql_value *binds, size_t nbinds, bool walk,
                     sql_row_fn row, void *ctx, struct err *err)
 {
-	struct statement own = {0}, *s = prepare(c, text, &own, err);
+	sigset_t was;
+	struct statement own = {0};
 
-	if (!s)
-		return -1;
-	int rc = execute(c, s->stmt, binds, nbinds, err);
+	quiet_begin(&was);
+	struct statement *s = prepare(c, text, &own, err);
+	int rc = s ? execute(c, s->stmt, binds, nbinds, err) : -1;
+	quiet_end(&was);
 	if (rc == 0 && mysql_stmt_field_count(s->stmt) > 0)
 		rc = rows(c, s, walk, row, ctx, err);
 	else if (rc == 0)
 		c->base.changed = (int64_t)mysql_stmt_affected_rows(s->stmt);
-	if (s == &own)
-		(void)mysql_stmt_close(own.stmt);
+	if (s != &own)
+		return rc;
+	quiet_begin(&was);
+	statement_release(&own);
+	quiet_end(&was);
 	return rc;
 }
 
