@@ -19,6 +19,8 @@ setup() {
 	export AUTOSCALE_ALERTS=$AS_RIG_FERRETDB_URL
 }
 
+teardown() { queue_clean; }
+
 # plan: as if decided: one new copy, for the first generation of the service
 plan() {
 	jq -c --unbuffered '. + {history: {generation: 0}, plan: {op: "scale-up", from: 1, to: 2, start: [], remove: [], trace: [], reason: "r",

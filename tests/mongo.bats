@@ -15,7 +15,7 @@ setup() {
 
 teardown() {
 	kill -CONT "$AS_RIG_MONGO_PID"
-	[ -z "${proxy:-}" ] || kill "$proxy"
+	queue_clean
 }
 
 # mongo PYTHON: with `db`, the test's database, and `admin`
@@ -149,6 +149,12 @@ if [ -n "${AS_STORM:-}" ]; then storm=2000 killed=2000 kills=30; else storm=240 
 	run -0 as-ingest <<<'{"service":"web","action":"up","id":"a1","key":"k","starts_at":"2026-11-24T10:00:00Z"}'
 	AUTOSCALE_ALERTS=$direct
 	is "$(look)" 'a1|new|0|2|'
+}
+
+@test "what the client library says is not mixed into the records" {
+	alerts 1 3
+	preload chatter as-fetch-alerts >"$BATS_TEST_TMPDIR/out"
+	is "$(jq -r .id "$BATS_TEST_TMPDIR/out" | tr '\n' ' ')" 'a1 a2 a3 '
 }
 
 @test "a server that is away is told at once: exit 75 for ingest, 69 for fetch" {

@@ -4,6 +4,14 @@
 
 QUEUE_FAULTS=$TOP/tests/faults
 
+# For teardown: what a failed case left running.
+queue_clean() {
+	local pid
+	for pid in $(jobs -p); do
+		kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
+	done
+}
+
 look() { "$QUEUE_FAULTS/look" "$AUTOSCALE_ALERTS"; }
 due_now() { "$QUEUE_FAULTS/due" "$AUTOSCALE_ALERTS"; }
 look_is() { [ "$(look | tr '\n' ' ')" = "$1 " ]; }
@@ -134,11 +142,16 @@ queue_stopped_holder() {
 	is "$(look)" 'a1|done|2|1|done'
 }
 
-# shifted COMMAND...: on a host whose clock is an hour ahead
-shifted() {
-	[ -f "$BATS_FILE_TMPDIR/clock.so" ] || "${CC:-cc}" -shared -fPIC -o "$BATS_FILE_TMPDIR/clock.so" "$QUEUE_FAULTS/clock.c"
-	CLOCK_AHEAD=3600 LD_PRELOAD=$BATS_FILE_TMPDIR/clock.so ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 "$@"
+# preload NAME COMMAND...: with faults/NAME.c in front of the C library
+preload() {
+	local name=$1
+	shift
+	[ -f "$BATS_FILE_TMPDIR/$name.so" ] || "${CC:-cc}" -shared -fPIC -o "$BATS_FILE_TMPDIR/$name.so" "$QUEUE_FAULTS/$name.c"
+	LD_PRELOAD=$BATS_FILE_TMPDIR/$name.so ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 "$@"
 }
+
+# shifted COMMAND...: on a host whose clock is an hour ahead
+shifted() { CLOCK_AHEAD=3600 preload clock "$@"; }
 
 queue_clock() {
 	local real
