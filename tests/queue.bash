@@ -8,7 +8,7 @@ QUEUE_FAULTS=$TOP/tests/faults
 queue_clean() {
 	local pid
 	for pid in $(jobs -p); do
-		kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
+		{ kill -KILL -- "-$pid" || kill "$pid"; wait "$pid"; } 2>/dev/null || true
 	done
 }
 
