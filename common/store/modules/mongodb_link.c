@@ -568,7 +568,7 @@ static bool update_each(struct link *l, void *ctx, bson_t *reply, bson_error_t *
 	mongoc_bulk_operation_t *bulk = mongoc_collection_create_bulk_operation_with_opts(l->alerts, &opts);
 	bool ok = true;
 	for (size_t i = 0; i < m->n && ok; i++)
-		ok = mongoc_bulk_operation_update_one_with_opts(bulk, m->updates[i].filter, m->updates[i].change, NULL, e);
+		ok = mongoc_bulk_operation_update_many_with_opts(bulk, m->updates[i].filter, m->updates[i].change, NULL, e);
 	if (ok) {
 		bson_destroy(reply);
 		ok = mongoc_bulk_operation_execute(bulk, reply, e) != 0;

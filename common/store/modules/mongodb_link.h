@@ -54,7 +54,7 @@ int link_insert(struct link *l, bson_t *doc, bool *repeated, struct err *err);
 struct link_update {
 	bson_t *filter, *change;
 };
-/* One command with n updates of one document each. *matched: of all. */
+/* One command with n updates, each of all that its filter matches. *matched: of all. */
 int link_update_each(struct link *l, struct link_update *updates, size_t n, int64_t *matched, bool *repeated,
                      struct err *err);
 int link_update_many(struct link *l, bson_t *filter, bson_t *change, int64_t *matched, bool *repeated, struct err *err);
