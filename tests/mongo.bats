@@ -57,14 +57,6 @@ took() {
 	[ "$status" -eq 0 ] || { grep -A3 '^not ok\|^Bail' <<<"$output" >&2; return 1; }
 }
 
-@test "thirty cases print the same bytes with the alerts in MongoDB as in SQLite" {
-	mkdir "$BATS_TEST_TMPDIR/s" "$BATS_TEST_TMPDIR/m"
-	AUTOSCALE_STORE=sqlite:$BATS_TEST_TMPDIR/s.db AUTOSCALE_ALERTS=sqlite:$BATS_TEST_TMPDIR/s.db "$TOP/tests/store-cases" "$BATS_TEST_TMPDIR/s" >"$BATS_TEST_TMPDIR/sqlite"
-	AUTOSCALE_STORE=sqlite:$BATS_TEST_TMPDIR/m.db "$TOP/tests/store-cases" "$BATS_TEST_TMPDIR/m" >"$BATS_TEST_TMPDIR/mongodb"
-	is "$(grep -c '"case":' "$BATS_TEST_TMPDIR/sqlite")" 30
-	diff "$BATS_TEST_TMPDIR/sqlite" "$BATS_TEST_TMPDIR/mongodb"
-}
-
 @test "an alert is stored once and each delivery is counted" { queue_redelivery; }
 
 @test "label names with dots and dollars, and the bytes of numbers, come back as they went in" { queue_names; }
