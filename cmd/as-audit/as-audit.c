@@ -33,6 +33,17 @@ int need_store(struct audit *a, struct err *err)
 	return a->store ? 0 : -1;
 }
 
+/* One thing at a time, and what selects rows only with what prints them. */
+static int check_options(struct err *err)
+{
+	if (intent + history + export + trail + verify > 1)
+		return err_set(err, ERR_USAGE, "--intent, --history, --export, --trail and --verify: one of them at a time");
+	if ((service || since || until || outcomes) && !(history || export || trail))
+		return err_set(err, ERR_USAGE,
+		               "--service, --since, --until and --outcome go with --history, --export or --trail");
+	return 0;
+}
+
 /* What is printed, of the options that name it. */
 static int select_rows(struct audit *a, struct err *err)
 {
@@ -63,7 +74,11 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	char host[64] = "";
 	int done = front_start(&a.f, &command, FRONT_ACTS, argc, argv);
-	if (done >= 0 || (done = front_conf(&a.f)) >= 0)
+	if (done >= 0)
+		return done;
+	if (check_options(&err) < 0)
+		return front_fail(&a.f, &err);
+	if ((done = front_conf(&a.f)) >= 0)
 		return done;
 
 	(void)gethostname(host, sizeof host - 1);

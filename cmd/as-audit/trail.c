@@ -88,6 +88,8 @@ static int history_line(void *ctx, const struct history_row *h, struct err *err)
 	buf_json_member_str(b, "error", h->error && *h->error ? h->error : NULL);
 	buf_json_member_str(b, "alert_id", h->alert_id);
 	buf_json_member_str(b, "op_id", h->op_id);
+	buf_json_key(b, "policies");
+	buf_puts(b, h->policies && *h->policies == '[' ? h->policies : "[]");
 	buf_json_member_int(b, "history_id", h->history_id);
 	buf_putc(b, '}');
 	return put_line(a, err);
@@ -137,6 +139,7 @@ static int record_line(void *ctx, const struct audit_row *row, struct err *err)
 	buf_json_member_str(b, "outcome", row->event);
 	buf_json_member_int(b, "seq", row->seq);
 	buf_json_member_str(b, "actor", row->actor);
+	buf_json_member_str(b, "event", row->event);
 	buf_json_member_str(b, "op_id", *row->op_id ? row->op_id : NULL);
 	buf_json_member_str(b, "hash", row->hash);
 	buf_puts(b, "}}");

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "policy/policy.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,37 +37,69 @@ static int print_json(struct policies *p, const json_t *v, struct err *err)
 	return bad;
 }
 
-/* Standard input: one array, or one object after the other. */
-static int read_rows(struct policies *p, bool store, struct err *err)
+/* The next byte of standard input that is no white space of JSON; EOF at the end. */
+static int next_byte(void)
+{
+	int c;
+
+	do
+		c = getc(stdin);
+	while (c == ' ' || c == '\t' || c == '\r' || c == '\n');
+	return c;
+}
+
+/* Standard input, one array or one object after the other, as one array. New in *out, also when it fails. */
+static int read_input(json_t **out, struct err *err)
 {
 	const size_t flags = JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES;
-	int bad = 0, n = 0;
-	char c;
+	json_error_t why;
+	int c;
 
-	if (store && store_begin(p->store, err) < 0)
-		return -1;
-	for (;;) {
-		json_error_t why;
-		do
-			c = (char)getc(stdin);
-		while (strchr(" \t\r\n", c) && !feof(stdin));
-		if (feof(stdin))
-			break;
+	*out = json_array();
+	while ((c = next_byte()) != EOF) {
 		(void)ungetc(c, stdin);
 		json_t *v = json_loadf(stdin, flags, &why);
 		if (!v)
-			return err_set(err, ERR_INPUT, "policy %d, line %d: %s", n + 1, why.line, why.text);
-		const size_t rows = json_is_array(v) ? json_array_size(v) : 1;
-		for (size_t i = 0; !bad && i < rows; i++, n++)
-			bad = put_row(p, json_is_array(v) ? json_array_get(v, i) : v, store, err);
+			return err_set(err, ERR_INPUT, "policy %zu, line %d: %s", json_array_size(*out) + 1, why.line, why.text);
+		const int bad = json_is_array(v) ? json_array_extend(*out, v) : json_array_append(*out, v);
 		json_decref(v);
 		if (bad)
-			return -1;
+			return err_set(err, ERR_TEMPORARY, "out of memory");
 	}
-	if (store && store_commit(p->store, err) < 0)
-		return -1;
-	front_say(&p->f, "%d policies %s", n, store ? "stored" : "are good");
+	return ferror(stdin) ? err_set(err, ERR_UNAVAILABLE, "cannot read standard input: %s", strerror(errno)) : 0;
+}
+
+static int each_row(struct policies *p, const json_t *rows, bool store, struct err *err)
+{
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		if (put_row(p, json_array_get(rows, i), store, err) < 0)
+			return -1;
 	return 0;
+}
+
+/* The end of a transaction that was begun here: with -n nothing of it stays. */
+static int settle(struct policies *p, int bad, struct err *err)
+{
+	if (!bad && !p->f.dry_run)
+		return store_commit(p->store, err);
+	store_rollback(p->store);
+	return bad;
+}
+
+/* All of it is read and checked before the store is locked, then it is stored in one transaction. */
+static int read_rows(struct policies *p, bool store, struct err *err)
+{
+	json_t *rows;
+	int bad = read_input(&rows, err);
+
+	if (!bad)
+		bad = each_row(p, rows, false, err);
+	if (!bad && store && !(bad = store_begin(p->store, err)))
+		bad = settle(p, each_row(p, rows, true, err), err);
+	if (!bad)
+		front_say(&p->f, "%zu policies %s", json_array_size(rows), store && !p->f.dry_run ? "stored" : "are good");
+	json_decref(rows);
+	return bad;
 }
 
 static int list_row(void *ctx, const struct policy_row *row, struct err *err)
@@ -131,22 +165,21 @@ static int print_versions(struct policies *p, const char *name, struct err *err)
 	return err_set(err, ERR_NOT_FOUND, "no policy is or was named %s", name);
 }
 
+/* A policy may have an @ in its name: what is there under the whole name is meant first. */
 static int get_row(struct policies *p, const char *name, struct err *err)
 {
 	const char *at = strrchr(name, '@');
-	char *end;
+	char *end, base[128];
 
-	if (at && (p->version = strtoll(at + 1, &end, 10)) > 0 && !*end) {
-		char base[128];
+	if (fetch_row(p, name, err) < 0)
+		return -1;
+	if (p->row)
+		return print_json(p, p->row, err);
+	if (at && at[1] >= '1' && at[1] <= '9' && (p->version = strtoll(at + 1, &end, 10)) > 0 && !*end) {
 		(void)snprintf(base, sizeof base, "%.*s", (int)(at - name), name);
 		return print_versions(p, base, err);
 	}
-	p->version = 0;
-	if (fetch_row(p, name, err) < 0)
-		return -1;
-	if (!p->row)
-		return err_set(err, ERR_NOT_FOUND, "no policy is named %s: as-policy list shows them", name);
-	return print_json(p, p->row, err);
+	return err_set(err, ERR_NOT_FOUND, "no policy is named %s: as-policy list shows them", name);
 }
 
 /* FIELD=VALUE; a dash in the field's name is an underscore; an empty value takes the field away. */
@@ -188,21 +221,26 @@ static int set_row(struct policies *p, char **args, struct err *err)
 {
 	if (fetch_row(p, args[0], err) < 0)
 		return -1;
-	if (!p->row)
+	if (!p->row) { /* whoever makes one of this name meanwhile is not overwritten */
 		p->row = json_pack("{s:s}", "name", args[0]);
+		p->expected = p->expected < 0 ? 0 : p->expected;
+	}
 	for (char **a = args + 1; *a; a++)
 		if (apply(p->row, *a, err) < 0)
 			return -1;
-	return put_row(p, p->row, true, err);
+	if (put_row(p, p->row, false, err) < 0 || store_begin(p->store, err) < 0)
+		return -1;
+	return settle(p, put_row(p, p->row, true, err), err);
 }
 
 static int remove_row(struct policies *p, const char *name, struct err *err)
 {
 	bool there = false;
 
-	if (p->f.dry_run)
-		return get_row(p, name, err);
-	if (store_policy_remove(p->store, name, p->expected, p->actor, &there, err) < 0)
+	if (p->f.dry_run && get_row(p, name, err) < 0)
+		return -1;
+	if (store_begin(p->store, err) < 0 ||
+	    settle(p, store_policy_remove(p->store, name, p->expected, p->actor, &there, err), err) < 0)
 		return -1;
 	return there ? 0 : err_set(err, ERR_NOT_FOUND, "no policy is named %s", name);
 }
@@ -213,6 +251,8 @@ static int run(struct policies *p, struct err *err)
 	char **args = p->f.operands + 1;
 	const int n = p->f.noperands - 1;
 
+	if (p->expected >= 0 && strcmp(verb, "set") != 0 && strcmp(verb, "rm") != 0)
+		return err_set(err, ERR_USAGE, "--expect goes with set and rm; a row that is loaded says its own `version`");
 	if (strcmp(verb, "check") == 0 && n == 0)
 		return read_rows(p, false, err);
 	p->store = store_open(p->f.conf.store, err);
@@ -235,17 +275,20 @@ static int run(struct policies *p, struct err *err)
 	return err_set(err, ERR_USAGE, "usage: as-policy %s", command.operands);
 }
 
-/* Who changes policies is a person more often than not: LOGNAME is what sudo and cron set; it is a claim, no proof. */
+/* Who changes policies is a person more often than not. SUDO_USER and LOGNAME are what sudo, a login and cron set: a
+ * claim, no proof. Without them it is the name of the user that runs this. */
 static void name_actor(void)
 {
-	const char *login = getenv("SUDO_USER");
+	const char *names[] = {getenv("SUDO_USER"), getenv("LOGNAME")};
+	const struct passwd *user = getpwuid(getuid());
+	const char *login = user ? user->pw_name : "";
 	char host[64] = "";
 
 	(void)gethostname(host, sizeof host - 1);
-	if (!login || !*login)
-		login = getenv("LOGNAME");
-	(void)snprintf(policies.actor, sizeof policies.actor, "as-policy@%s%s%.40s", host, login && *login ? ":" : "",
-	               login ? login : "");
+	for (size_t i = 2; i-- > 0;)
+		if (names[i] && *names[i])
+			login = names[i];
+	(void)snprintf(policies.actor, sizeof policies.actor, "as-policy@%s%s%.40s", host, *login ? ":" : "", login);
 }
 
 int main(int argc, char **argv)

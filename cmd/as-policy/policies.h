@@ -22,8 +22,8 @@ struct policies {
 
 /* New; NULL: no memory. */
 json_t *row_json(const struct policy_row *p);
-/* Checks every value of the row, and stores it with `store` (and without -n). A row that says its `version` (as one of
- * `list` does) is refused when the stored one is at another. */
+/* Checks every value of the row, and with `store` stores it, inside the caller's transaction. A row that says its
+ * `version` (as one of `list` does) is refused when the stored one is at another. */
 int put_row(struct policies *p, const json_t *row, bool store, struct err *err);
 
 #endif

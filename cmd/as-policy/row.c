@@ -116,19 +116,18 @@ static int check_head(const json_t *row, const struct policy_row *p, struct err 
 	return 0;
 }
 
-/* The version that the row was read at, when it says one and the policy is still there: a copy of a list can be loaded
- * into an empty store, and back into its own as long as nobody changed what it changes. */
+/* The version that the row was read at, when it says one. A copy of a list can be loaded back into its own store as
+ * long as nobody changed what it changes, removals included, and into a store that never had a policy of the name. */
 static int read_at(struct policies *p, const json_t *row, const char *name, int64_t *expected, struct err *err)
 {
 	const json_t *version = json_object_get(row, "version");
-	int64_t stored;
+	int64_t stored, newest;
 
 	if (!json_is_integer(version))
 		return 0;
-	if (store_policy_version(p->store, name, &stored, err) < 0)
+	if (store_policy_version(p->store, name, &stored, &newest, err) < 0)
 		return -1;
-	if (stored)
-		*expected = json_integer_value(version);
+	*expected = newest ? json_integer_value(version) : 0;
 	return 0;
 }
 
@@ -151,12 +150,12 @@ int put_row(struct policies *p, const json_t *row, bool store, struct err *err)
 	if (!bad && store && expected < 0)
 		bad = read_at(p, row, r.name, &expected, err);
 	r.actor = p->actor;
-	if (!bad && store && !p->f.dry_run) {
+	if (!bad && store) {
 		text = json_dumps(fields, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
 		r.fields = text;
 		bad = text ? store_policy_put(p->store, &r, expected, &version, err)
 		           : err_set(err, ERR_TEMPORARY, "out of memory");
-		if (!bad)
+		if (!bad && !p->f.dry_run)
 			front_say(&p->f, "policy %s is at version %lld", r.name, (long long)version);
 	}
 	free(text);

@@ -100,7 +100,10 @@ int alerts_count(struct alerts *a, struct alert_counts *counts, struct err *err)
 	return a->driver->count(a, counts, err);
 }
 
-int alerts_prune(struct alerts *a, int64_t before, int64_t limit, int64_t *n, struct err *err)
+int alerts_prune(struct alerts *a, const char *state, int64_t before, int64_t limit, int64_t *n, struct err *err)
 {
-	return a->driver->prune(a, before, limit, n, err);
+	*n = 0;
+	if (strcmp(state, "done") != 0 && strcmp(state, "dead") != 0)
+		return err_set(err, ERR_USAGE, "alerts that are %s are not pruned", state);
+	return a->driver->prune(a, state, before, limit, n, err);
 }

@@ -87,7 +87,7 @@ struct alert_counts {
 	int64_t oldest;                       /* received_at of the oldest that is new or claimed; INT64_MIN: none */
 };
 int alerts_count(struct alerts *a, struct alert_counts *counts, struct err *err);
-/* Deletes at most `limit` alerts that are done and were received before this time. *n: how many. */
-int alerts_prune(struct alerts *a, int64_t before, int64_t limit, int64_t *n, struct err *err);
+/* Deletes at most `limit` alerts of this state, "done" or "dead", that were received before this time. *n: how many. */
+int alerts_prune(struct alerts *a, const char *state, int64_t before, int64_t limit, int64_t *n, struct err *err);
 
 #endif

@@ -627,6 +627,7 @@ static int sql_alerts_count(struct alerts *a, struct alert_counts *counts, struc
 }
 
 struct prune_job {
+	const char *state;
 	int64_t before, limit, n;
 	char id[ALERT_ID];
 	int64_t received_at;
@@ -642,7 +643,7 @@ static int on_last(void *ctx, const struct sql_value *col, struct err *err)
 	return 0;
 }
 
-/* The limit-th finished alert marks where this slice ends: no server deletes by ORDER BY and LIMIT alike. */
+/* The limit-th settled alert marks where this slice ends: no server deletes by ORDER BY and LIMIT alike. */
 static int prune_in_tx(struct sql *db, void *ctx, struct err *err)
 {
 	struct prune_job *job = ctx;
@@ -650,20 +651,22 @@ static int prune_in_tx(struct sql *db, void *ctx, struct err *err)
 	job->received_at = job->before;
 	job->id[0] = '\0';
 	if (sql_run(db,
-	            "SELECT received_at, alert_id FROM alert WHERE state = 'done' AND received_at < ?"
+	            "SELECT received_at, alert_id FROM alert WHERE state = ? AND received_at < ?"
 	            " ORDER BY received_at, alert_id LIMIT 1 OFFSET ?",
-	            SQL_BINDS(sql_int(job->before), sql_int(job->limit)), on_last, job, err) < 0 ||
+	            SQL_BINDS(sql_text(job->state), sql_int(job->before), sql_int(job->limit)), on_last, job, err) < 0 ||
 	    sql_run(
-			db, "DELETE FROM alert WHERE state = 'done' AND (received_at < ? OR (received_at = ? AND alert_id < ?))",
-			SQL_BINDS(sql_int(job->received_at), sql_int(job->received_at), sql_text(job->id)), NULL, NULL, err) < 0)
+			db, "DELETE FROM alert WHERE state = ? AND (received_at < ? OR (received_at = ? AND alert_id < ?))",
+			SQL_BINDS(sql_text(job->state), sql_int(job->received_at), sql_int(job->received_at), sql_text(job->id)),
+			NULL, NULL, err) < 0)
 		return -1;
 	job->n = db->changed;
 	return 0;
 }
 
-static int sql_alerts_prune(struct alerts *a, int64_t before, int64_t limit, int64_t *n, struct err *err)
+static int sql_alerts_prune(struct alerts *a, const char *state, int64_t before, int64_t limit, int64_t *n,
+                            struct err *err)
 {
-	struct prune_job job = {.before = before, .limit = limit};
+	struct prune_job job = {.state = state, .before = before, .limit = limit};
 
 	if (sql_atomic(db_of(a), SQL_WRITE, prune_in_tx, &job, err) < 0)
 		return -1;

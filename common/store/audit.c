@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -125,6 +126,7 @@ struct chain {
 	int64_t rows;                  /* of all services */
 	char service[STORE_PLACE + 1]; /* the chain in hand, "" before the first */
 	int64_t seq, head_seq;         /* seq: the last row seen; head: what service_state says the last is */
+	int64_t start, told;           /* where a prune left it, as audit_start and the newest row "prune" say; 0: never */
 	char hash[AUDIT_HASH], head_hash[AUDIT_HASH];
 };
 
@@ -143,7 +145,19 @@ static int chain_end(const struct chain *c, struct err *err)
 		return broken(c->service, c->head_seq + 1, "was added behind the end of the chain", err);
 	if (strcmp(c->hash, c->head_hash) != 0)
 		return broken(c->service, c->seq, "was changed", err);
+	if (c->start != c->told) /* the first rows went, and as-store did not do it */
+		return broken(c->service, c->start > c->told ? c->told + 1 : c->start + 1, "is missing", err);
 	return 0;
+}
+
+static void begin_chain(struct chain *c, const struct sql_value *col)
+{
+	(void)snprintf(c->service, sizeof c->service, "%s", col[SERVICE].s);
+	c->head_seq = col[FIELDS + 1].i;
+	(void)snprintf(c->head_hash, sizeof c->head_hash, "%s", col[FIELDS + 2].s);
+	c->seq = c->start = col[FIELDS + 3].i; /* 0 and "" where nothing was pruned */
+	(void)snprintf(c->hash, sizeof c->hash, "%s", col[FIELDS + 4].s);
+	c->told = 0;
 }
 
 static int on_chain_row(void *ctx, const struct sql_value *col, struct err *err)
@@ -156,11 +170,7 @@ static int on_chain_row(void *ctx, const struct sql_value *col, struct err *err)
 	if (strcmp(c->service, service) != 0) {
 		if (chain_end(c, err) < 0)
 			return -1;
-		(void)snprintf(c->service, sizeof c->service, "%s", service);
-		c->head_seq = col[FIELDS + 1].i;
-		(void)snprintf(c->head_hash, sizeof c->head_hash, "%s", col[FIELDS + 2].s);
-		c->seq = col[FIELDS + 3].i; /* where a prune left it; else 0 and "" */
-		(void)snprintf(c->hash, sizeof c->hash, "%s", col[FIELDS + 4].s);
+		begin_chain(c, col);
 	}
 	if (seq > c->seq + 1)
 		return broken(service, c->seq + 1, "is missing", err);
@@ -172,6 +182,8 @@ static int on_chain_row(void *ctx, const struct sql_value *col, struct err *err)
 		return broken(service, seq, "was changed", err);
 	if (strcmp(col[PREV].s, c->hash) != 0) /* this row is true to itself, so the one before was changed with its hash */
 		return broken(service, seq > 1 ? seq - 1 : seq, "was changed", err);
+	if (strcmp(col[EVENT].s, "prune") == 0 && strncmp(col[BODY].s, AUDIT_PRUNED, sizeof AUDIT_PRUNED - 1) == 0)
+		c->told = strtoll(col[BODY].s + sizeof AUDIT_PRUNED - 1, NULL, 10);
 	c->seq = seq;
 	memcpy(c->hash, want, sizeof want);
 	c->rows++;
@@ -181,7 +193,7 @@ static int on_chain_row(void *ctx, const struct sql_value *col, struct err *err)
 static int on_empty_chain(void *ctx, const struct sql_value *col, struct err *err)
 {
 	(void)ctx;
-	return broken(col[0].s, 1, "is missing", err);
+	return broken(col[0].s, col[1].i + 1, "is missing", err);
 }
 
 static int verify_in_tx(struct sql *db, void *ctx, struct err *err)
@@ -198,8 +210,9 @@ static int verify_in_tx(struct sql *db, void *ctx, struct err *err)
 	    chain_end(c, err) < 0)
 		return -1;
 	return sql_run(db,
-	               "SELECT s.service FROM service_state s WHERE s.audit_seq > 0 AND NOT EXISTS"
-	               " (SELECT 1 FROM audit a WHERE a.service = s.service) ORDER BY s.service",
+	               "SELECT s.service, p.seq FROM service_state s LEFT JOIN audit_start p ON p.service = s.service"
+	               " WHERE s.audit_seq > 0 AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.service = s.service)"
+	               " ORDER BY s.service",
 	               SQL_NO_BINDS, on_empty_chain, NULL, err);
 }
 

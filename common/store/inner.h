@@ -19,6 +19,9 @@ struct store {
 };
 
 #define AUDIT_HASH 65 /* sha256 in hex and a NUL */
+/* The body of a row "prune": this, the number of the newest row that went, and "}". */
+#define AUDIT_PRUNED "{\"pruned_to\":"
+#define AUDIT_PRUNED_BODY 48
 
 /* Table service_state. Inside one transaction: lock, change, save. */
 struct service_row {

@@ -112,12 +112,15 @@ static int on_operation(void *ctx, const struct sql_value *col, struct err *err)
 	(void)snprintf(out->alert_id, sizeof out->alert_id, "%s", col[1].s);
 	out->generation = col[3].i;
 	buf_reset(&out->plan);
-	if (job->planned)
-		buf_put(&out->plan, col[4].s, col[4].n);
-	return buf_ok(&out->plan, err);
+	buf_reset(&out->policies);
+	if (!job->planned)
+		return 0;
+	buf_put(&out->plan, col[4].s, col[4].n);
+	buf_put(&out->policies, col[5].s, col[5].n);
+	return buf_ok(&out->plan, err) < 0 ? -1 : buf_ok(&out->policies, err);
 }
 
-#define OPERATION_SELECT "SELECT op_id, alert_id, state, generation, plan FROM operation"
+#define OPERATION_SELECT "SELECT op_id, alert_id, state, generation, plan, policies FROM operation"
 
 /* The operation that stands in the way of a new one: this alert's own, else the service's unfinished one. */
 static int find_operation(struct sql *db, struct intent_job *job, struct err *err)
@@ -140,13 +143,14 @@ static int plan_operation(struct sql *db, const struct intent_job *job, struct s
 	const char *alert = ask->alert_id ? ask->alert_id : "";
 
 	row->generation++;
-	return sql_run(db,
-	               "INSERT INTO operation (op_id, service, generation, alert_id, alert_key, action, state, plan, actor,"
-	               " attempts, created_at) VALUES (?, ?, ?, ?, ?, ?, 'planned', ?, ?, 1, ?)",
-	               SQL_BINDS(sql_text(ask->op_id), sql_text(ask->service), sql_int(row->generation), sql_text(alert),
-	                         sql_text_or_null(alert), sql_text(ask->action), sql_text(ask->plan),
-	                         sql_text(ask->actor ? ask->actor : ""), sql_int(row->at)),
-	               NULL, NULL, err);
+	return sql_run(
+		db,
+		"INSERT INTO operation (op_id, service, generation, alert_id, alert_key, action, state, plan, policies,"
+		" actor, attempts, created_at) VALUES (?, ?, ?, ?, ?, ?, 'planned', ?, ?, ?, 1, ?)",
+		SQL_BINDS(sql_text(ask->op_id), sql_text(ask->service), sql_int(row->generation), sql_text(alert),
+	              sql_text_or_null(alert), sql_text(ask->action), sql_text(ask->plan), sql_text_or_null(ask->policies),
+	              sql_text(ask->actor ? ask->actor : ""), sql_int(row->at)),
+		NULL, NULL, err);
 }
 
 static int intent_in_tx(struct sql *db, void *ctx, struct err *err)
@@ -192,14 +196,23 @@ static int intent_check(const struct intent_ask *ask, struct err *err)
 	    store_fits("the action", ask->action, STORE_WORD, err) < 0 ||
 	    store_fits("the operation's id", ask->op_id, STORE_ID, err) < 0)
 		return -1;
+	if (store_fits("the policies' names", ask->policies, STORE_DOCUMENT, err) < 0)
+		return -1;
 	return store_fits("the plan", ask->plan, STORE_DOCUMENT, err);
+}
+
+void intent_release(struct intent *in)
+{
+	buf_release(&in->plan);
+	buf_release(&in->policies);
 }
 
 int store_intent(struct store *s, const struct intent_ask *ask, struct intent *out, struct err *err)
 {
 	struct intent_job job = {.ask = ask, .out = out};
 
-	*out = (struct intent){.state = INTENT_DEFERRED, .plan = BUF_INIT(STORE_DOCUMENT)};
+	*out = (struct intent){
+		.state = INTENT_DEFERRED, .plan = BUF_INIT(STORE_DOCUMENT), .policies = BUF_INIT(STORE_DOCUMENT)};
 	if (intent_check(ask, err) < 0)
 		return -1;
 	if (sql_atomic(s->db, SQL_WRITE, intent_in_tx, &job, err) == 0)
@@ -284,12 +297,12 @@ static int close_operation(struct sql *db, struct outcome_job *job, const struct
 		return -1;
 	return sql_run(db,
 	               "INSERT INTO autoscale_history (history_id, op_id, service, generation, alert_id, action,"
-	               " from_replicas, to_replicas, outcome, reason, error, duration_ms, audit_seq, finished_at)"
-	               " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	               SQL_BINDS(sql_int(job->history_id), op_id, sql_text(o->service), sql_int(job->generation),
+	               " from_replicas, to_replicas, outcome, reason, error, duration_ms, audit_seq, finished_at, policies)"
+	               " SELECT ?, op_id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, policies FROM operation WHERE op_id = ?",
+	               SQL_BINDS(sql_int(job->history_id), sql_text(o->service), sql_int(job->generation),
 	                         sql_text(job->alert_id), sql_text(job->action), sql_int(o->from), sql_int(o->to),
 	                         sql_text(o->outcome), sql_text(o->reason ? o->reason : ""), error,
-	                         sql_int(row->at - job->created_at), sql_int(row->audit_seq), sql_int(row->at)),
+	                         sql_int(row->at - job->created_at), sql_int(row->audit_seq), sql_int(row->at), op_id),
 	               NULL, NULL, err);
 }
 
@@ -404,6 +417,7 @@ static int on_history(void *ctx, const struct sql_value *col, struct err *err)
 		.duration_ms = col[11].i,
 		.seq = col[12].i,
 		.at = col[13].i,
+		.policies = col[14].type == SQL_NULL ? NULL : col[14].s,
 	};
 
 	return walk->fn(walk->ctx, &row, err);
@@ -411,7 +425,7 @@ static int on_history(void *ctx, const struct sql_value *col, struct err *err)
 
 #define HISTORY_SELECT                                                                                              \
 	"SELECT history_id, op_id, service, generation, alert_id, action, from_replicas, to_replicas, outcome, reason," \
-	" error, duration_ms, audit_seq, finished_at FROM autoscale_history"
+	" error, duration_ms, audit_seq, finished_at, policies FROM autoscale_history"
 #define HISTORY_WHERE " WHERE finished_at >= ? AND finished_at < ?"
 #define HISTORY_ORDER " ORDER BY finished_at, history_id"
 

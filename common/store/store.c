@@ -178,11 +178,14 @@ int store_policy_put(struct store *s, const struct policy_row *row, int64_t expe
 	return 0;
 }
 
-int store_policy_version(struct store *s, const char *name, int64_t *version, struct err *err)
+int store_policy_version(struct store *s, const char *name, int64_t *version, int64_t *newest, struct err *err)
 {
-	*version = 0;
-	return sql_run(s->db, "SELECT version FROM autoscale_policy WHERE name = ?", SQL_BINDS(sql_text(name)), on_version,
-	               version, err);
+	*version = *newest = 0;
+	if (sql_run(s->db, "SELECT version FROM autoscale_policy WHERE name = ?", SQL_BINDS(sql_text(name)), on_version,
+	            version, err) < 0)
+		return -1;
+	return sql_run(s->db, "SELECT MAX(version) FROM autoscale_policy_version WHERE name = ?", SQL_BINDS(sql_text(name)),
+	               on_version, newest, err);
 }
 
 struct policy_walk {

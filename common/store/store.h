@@ -52,7 +52,9 @@ int store_policy_put(struct store *s, const struct policy_row *row, int64_t expe
 /* Rows ordered by priority descending, then name. service not NULL: only enabled rows whose service equals it or
  * holds * or ? or [ (the caller matches the glob). */
 int store_policy_each(struct store *s, const char *service, policy_row_fn fn, void *ctx, struct err *err);
-int store_policy_version(struct store *s, const char *name, int64_t *version, struct err *err); /* 0: not there */
+/* *version: of the policy, 0: it is not there. *newest: the greatest number that one of this name ever had, 0: none
+ * was. */
+int store_policy_version(struct store *s, const char *name, int64_t *version, int64_t *newest, struct err *err);
 /* expected as for a put. The removal is a version of its own. */
 int store_policy_remove(struct store *s, const char *name, int64_t expected, const char *actor, bool *there,
                         struct err *err);
@@ -82,6 +84,7 @@ struct intent_ask {
 	const char *alert_id; /* NULL or "": no alert stands behind it */
 	const char *action;   /* plan.op */
 	const char *plan;     /* JSON text; what a resuming pass will carry out */
+	const char *policies; /* JSON text: the policy versions it was decided by, ["web@4"]; NULL: unknown */
 	const char *actor;    /* who, for the audit chain */
 	int64_t generation;   /* the generation the decision saw; -1: unknown, do not check */
 	const char *op_id;    /* a fresh id, used when the state is new */
@@ -91,8 +94,10 @@ struct intent {
 	char op_id[64];
 	char alert_id[128]; /* the alert the operation belongs to, "" for none */
 	int64_t generation;
-	struct buf plan; /* INTENT_RESUMED: the stored plan; the caller releases */
+	/* INTENT_RESUMED: the stored plan, and the policy versions it was decided by (empty: unknown) */
+	struct buf plan, policies;
 };
+void intent_release(struct intent *in); /* also one that store_intent failed to fill */
 /* In ONE transaction that holds the service's row: (1) an operation with this (alert_id, action): planned ->
  * RESUMED, done -> FINISHED; a failed one does not stand in the way. (2) another planned operation of the service
  * -> RESUMED. (3) generation differs from ask->generation -> DEFERRED. (4) else insert the operation with
@@ -120,7 +125,7 @@ int store_outcome(struct store *s, const struct outcome *o, int64_t *history_id,
 
 struct history_row {
 	int64_t history_id, generation, from, to, at, duration_ms, seq;
-	const char *service, *op_id, *alert_id, *action, *outcome, *reason, *error;
+	const char *service, *op_id, *alert_id, *action, *outcome, *reason, *error, *policies;
 };
 /* Which rows of the trail: service NULL: of all. since is inclusive, until exclusive, ms UTC; TIME_NONE: no bound. */
 struct trail_filter {
@@ -128,7 +133,8 @@ struct trail_filter {
 	int64_t since, until;
 };
 #define TRAIL_ALL ((struct trail_filter){.since = TIME_NONE, .until = TIME_NONE})
-/* error: NULL for none. seq: the audit row. Oldest first, in bounded memory; the callback does not use the store. */
+/* error, policies: NULL for none. seq: the audit row. Oldest first, in bounded memory; the callback does not use the
+ * store. */
 typedef int (*history_row_fn)(void *ctx, const struct history_row *row, struct err *err);
 int store_history_each(struct store *s, const struct trail_filter *filter, history_row_fn fn, void *ctx,
                        struct err *err);
@@ -141,8 +147,8 @@ struct audit_row {
 /* event: "intent", "prune", or the outcome. Of one service by seq, of all by time; bounded memory as above. */
 typedef int (*audit_row_fn)(void *ctx, const struct audit_row *row, struct err *err);
 int store_audit_each(struct store *s, const struct trail_filter *filter, audit_row_fn fn, void *ctx, struct err *err);
-/* Walks the chain of every service, from where a prune left it. 0: whole, *rows counted. -1 CONFLICT: names service and
- * seq of the first row that was changed or is missing. */
+/* Walks the chain of every service, from where a prune left it, which the chain's newest row "prune" has to tell too.
+ * 0: whole, *rows counted. -1 CONFLICT: names service and seq of the first row that was changed or is missing. */
 int store_audit_verify(struct store *s, int64_t *rows, struct err *err);
 
 /* --- remembered specifications (crash rule 5, service availability) --- */
@@ -162,20 +168,33 @@ int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *
 
 /* --- upkeep --- */
 struct store_status {
-	int64_t schema_was, schema; /* found at the opening (0: empty), and now */
+	int64_t schema_was, schema, schema_known; /* found at the opening (0: empty), now, and of this program */
 	int64_t policies, services, operations, open_operations, history, audit, specifications;
 };
 int store_status(struct store *s, struct store_status *status, struct err *err);
 
+struct prune_ask {
+	int64_t before; /* what is older goes; ms UTC */
+	int64_t limit;  /* rows that one transaction deletes, so that nobody waits long for it */
+	const char *actor;
+	bool dry; /* count, and delete nothing */
+	/* Is this alert one that somebody may yet take? What was done for it stays. NULL: none is. */
+	bool (*waits)(void *ctx, const char *alert_id);
+	bool (*stop)(void *ctx); /* asked between transactions: leave now. NULL: never */
+	void *ctx;
+};
 struct store_pruned {
 	int64_t history, operations, audit, specifications, containers, recommendations;
 };
-/* Deletes what is older than `before` (ms UTC), in transactions of at most `limit` rows so that nobody waits long, and
- * adds to *sum what went. History with its closed operations; specifications, containers and recommendations that
- * nobody saw since; of each service's audit chain the oldest rows but never the last: table audit_start keeps number
- * and hash of the newest row that went, and the chain gets a row "prune". What is planned stays. With `dry` it counts.
- */
-int store_prune(struct store *s, int64_t before, int64_t limit, const char *actor, bool dry, struct store_pruned *sum,
-                struct err *err);
+/* Deletes what is old and settled, and adds to *sum what went with each transaction that was committed, also when it
+ * fails later:
+ * - rows of the history with their operations;
+ * - of each service's audit chain the oldest rows, up to the first that is not old, the promise of a planned operation,
+ *   or the last row but the marks of earlier prunings. Table audit_start keeps number and hash of the newest row that
+ *   went, and the chain gets a row "prune" in the same transaction, with {"pruned_to": its number};
+ * - specifications, containers and recommendations that nobody saw since, but no specification of a service that has a
+ *   planned operation.
+ * What is planned, the policies with all their versions, and the services' generations stay. */
+int store_prune(struct store *s, const struct prune_ask *ask, struct store_pruned *sum, struct err *err);
 
 #endif

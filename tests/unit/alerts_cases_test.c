@@ -498,10 +498,14 @@ static void test_counts_and_prune(void)
 	OK(alerts_count(a, &n, &err) == 0 && n.waiting == 1 && n.claimed == 1 && n.done == 5 && n.dead == 1,
 	   "1 waits, 1 is claimed, 5 are done, 1 is dead");
 	IS(n.oldest, 106, "the oldest that is not through");
-	OK(alerts_prune(a, 104, 3, &pruned, &err) == 0 && pruned == 3, "of 4 old ones that are done 3 are deleted");
-	OK(alerts_prune(a, 104, 3, &pruned, &err) == 0 && pruned == 1, "and then the last");
-	OK(alerts_prune(a, 104, 3, &pruned, &err) == 0 && pruned == 0, "and then none");
+	OK(alerts_prune(a, "done", 104, 3, &pruned, &err) == 0 && pruned == 3, "of 4 old ones that are done 3 are deleted");
+	OK(alerts_prune(a, "done", 104, 3, &pruned, &err) == 0 && pruned == 1, "and then the last");
+	OK(alerts_prune(a, "done", 104, 3, &pruned, &err) == 0 && pruned == 0, "and then none");
 	IS_STR(rows(a, NULL), "a4:done:1:done a5:dead:1:never a6:claimed:1:- a7:new:0:- ", "what is not done stays");
+	OK(alerts_prune(a, "dead", 105, 3, &pruned, &err) == 0 && pruned == 0, "a dead letter that is not old stays");
+	OK(alerts_prune(a, "dead", 106, 3, &pruned, &err) == 0 && pruned == 1, "an old one goes when it is asked for");
+	OK(alerts_prune(a, "claimed", 1000, 3, &pruned, &err) < 0 && err.code == ERR_USAGE, "what waits never goes");
+	IS_STR(rows(a, NULL), "a4:done:1:done a6:claimed:1:- a7:new:0:- ", "and nothing else went");
 	buf_release(&t.ids);
 	alerts_close(a);
 }

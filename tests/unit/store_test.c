@@ -461,7 +461,7 @@ static enum intent_state intend(struct store *s, const struct intent_ask *a, str
 {
 	struct err err = {0};
 
-	buf_release(&out->plan);
+	intent_release(out);
 	if (store_intent(s, a, out, &err) < 0) {
 		printf("# %s\n", err.message);
 		return (enum intent_state) - 1;
@@ -549,7 +549,7 @@ static void test_intents(void)
 	a = ask("op-8", "alert-9", -1);
 	a.op_id = "";
 	OK(store_intent(s, &a, &i, &err) < 0 && err.code == ERR_MISSING, "an intent without an id is refused");
-	buf_release(&i.plan);
+	intent_release(&i);
 	store_close(s);
 }
 
@@ -608,7 +608,7 @@ static void test_failed_outcomes(void)
 	OK(store_outcome(s, &o, &id, &at, &err) < 0 && err.code == ERR_NOT_FOUND, "and so is another service's");
 	OK(store_audit_verify(s, &id, &err) == 0, "the audit is whole");
 	IS(id, 12, "with a row for each intent and outcome told");
-	buf_release(&i.plan);
+	intent_release(&i);
 	store_close(s);
 }
 
@@ -659,7 +659,7 @@ static void test_reading(void)
 	       "web 1 test intent op-1 {\"op\":\"scale-up\",\"by\":\"op-1\"}\n"
 	       "web 2 test done op-1 {\"v\":1}\n",
 	       "tells intent and outcome");
-	buf_release(&i.plan);
+	intent_release(&i);
 	buf_release(&b);
 	store_close(s);
 }
@@ -678,7 +678,7 @@ static int race_intent(int number, const char *path)
 		const struct outcome o = outcome(op, "done");
 		(void)end(s, &o);
 	}
-	buf_release(&i.plan);
+	intent_release(&i);
 	store_close(s);
 	return state == INTENT_NEW;
 }
@@ -721,7 +721,7 @@ static int work(int number, const char *path)
 		struct outcome o = outcome(i.op_id, n % 7 ? "done" : "failed");
 		o.service = a.service;
 		o.keep = n % 14 == 0;
-		buf_release(&i.plan);
+		intent_release(&i);
 		if (i.state <= INTENT_RESUMED && store_outcome(s, &o, &id, &at, &err) < 0) {
 			fprintf(stderr, "# outcome: %s\n", err.message);
 			return 1;

@@ -306,20 +306,20 @@ static int mongo_count(struct alerts *a, struct alert_counts *counts, struct err
 }
 
 /* Deletes what the list holds; *n: how many of it are gone. */
-static int delete_listed(struct link *l, const struct list *list, int64_t *n, struct err *err)
+static int delete_listed(struct link *l, const char *state, const struct list *list, int64_t *n, struct err *err)
 {
 	bson_t *filter = list_ids(list, 0, list->n);
 	int64_t deleted;
 	bool repeated;
 
-	BSON_APPEND_UTF8(filter, "state", "done");
+	BSON_APPEND_UTF8(filter, "state", state);
 	if (link_delete_many(l, filter, &deleted, &repeated, err) < 0)
 		return -1;
 	*n += repeated ? (int64_t)list->n : deleted;
 	return 0;
 }
 
-static int mongo_prune(struct alerts *a, int64_t before, int64_t limit, int64_t *n, struct err *err)
+static int mongo_prune(struct alerts *a, const char *state, int64_t before, int64_t limit, int64_t *n, struct err *err)
 {
 	struct link *l = &mongo_of(a)->link;
 	struct list list = {.texts = BUF_INIT(PRUNE_BATCH * (size_t)ALERT_ID)};
@@ -329,12 +329,12 @@ static int mongo_prune(struct alerts *a, int64_t before, int64_t limit, int64_t 
 	while (rc == 0 && *n < limit) {
 		const int64_t some = limit - *n < PRUNE_BATCH ? limit - *n : PRUNE_BATCH;
 		list_empty(&list);
-		rc = link_find(l, BCON_NEW("received_at", "{", "$lt", BCON_INT64(before), "}", "state", BCON_UTF8("done")),
+		rc = link_find(l, BCON_NEW("received_at", "{", "$lt", BCON_INT64(before), "}", "state", BCON_UTF8(state)),
 		               BCON_NEW("sort", "{", "received_at", BCON_INT32(1), "_id", BCON_INT32(1), "}", "limit",
 		                        BCON_INT64(some), "projection", "{", "_id", BCON_INT32(1), "}"),
 		               on_found, &list, err);
 		if (rc == 0 && list.n > 0)
-			rc = delete_listed(l, &list, n, err);
+			rc = delete_listed(l, state, &list, n, err);
 		if ((int64_t)list.n < some)
 			break;
 	}

@@ -1,4 +1,5 @@
--- What an alert was before it was normalised, every version of a policy, and where a pruned audit chain begins.
+-- What an alert was before it was normalised, every version of a policy and which of them decided, and where a pruned
+-- audit chain begins.
 
 -- The notification as it came (at most 64 KiB, else NULL) and the hash of all its bytes.
 ALTER TABLE alert ADD COLUMN raw MEDIUMTEXT NULL;
@@ -28,3 +29,12 @@ CREATE TABLE audit_start (
 	hash VARCHAR(64) NOT NULL,
 	pruned_at BIGINT NOT NULL
 );
+
+-- The policy versions that decided: a JSON array of texts such as web@4, NULL where they are not known.
+ALTER TABLE operation ADD COLUMN policies MEDIUMTEXT NULL;
+ALTER TABLE autoscale_history ADD COLUMN policies MEDIUMTEXT NULL;
+
+-- What nobody has seen for long is found by time.
+CREATE INDEX container_spec_seen ON container_spec (seen_at);
+CREATE INDEX container_seen ON container (seen_at);
+CREATE INDEX recommendation_time ON recommendation (noted_at);
