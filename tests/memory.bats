@@ -35,3 +35,26 @@ flat() { [ "$2" -lt $(($1 + ${PAGES:-2048})) ] || { echo "# $1 KiB with few rows
 	PAGES=18432 flat "$look" "$(peak as-fetch-alerts -n)"
 	is "$(as-fetch-alerts --dead | wc -l)" "${AS_ROWS:-50000}"
 }
+
+# trail N: N operations of the past, each with its row of the audit trail and of the history
+trail() {
+	sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+		INSERT INTO audit (service, seq, logged_at, actor, event, op_id, body, prev_hash, hash)
+		SELECT 'web', i, 1000 + i / 7, 'test', 'done', 'op-' || i, '{\"v\":1,\"id\":\"x' || i || '\",\"service\":\"web\",\"pad\":\"' || hex(zeroblob(150)) || '\"}', 'p', 'h' FROM n;
+		INSERT INTO autoscale_history (history_id, op_id, service, generation, alert_id, action, from_replicas, to_replicas, outcome, reason, duration_ms, audit_seq, finished_at)
+		SELECT seq, op_id, service, seq, '', 'scale-up', 1, 2, 'done', 'r', 1, seq, logged_at FROM audit"
+}
+
+@test "an export of the trail or the history takes no more memory over many rows" {
+	as-audit --history >/dev/null # makes the store
+	trail 300
+	export=$(peak as-audit --export) rows=$(peak as-audit --trail) history=$(peak as-audit --history)
+	rm -f "$BATS_TEST_TMPDIR"/store.db*
+	as-audit --history >/dev/null
+	trail "${AS_ROWS:-50000}"
+	PAGES=18432 flat "$export" "$(peak as-audit --export --outcome 'done')"
+	PAGES=18432 flat "$rows" "$(peak as-audit --trail --service web)"
+	PAGES=18432 flat "$history" "$(peak as-audit --history)"
+	is "$(as-audit --export | wc -l)" "${AS_ROWS:-50000}"
+	is "$(as-audit --export | tail -n 1 | jq -c .audit.history_id)" "${AS_ROWS:-50000}"
+}

@@ -102,6 +102,10 @@ within() {
 	AS_TEST_STORE=mysql://as@localhost/asNAME?socket=$AS_RIG_MARIADB_SOCKET units store_test
 }
 
+@test "the trail does on MariaDB what it does on every store" {
+	AS_TEST_STORE=mysql://as@localhost/asNAME?socket=$AS_RIG_MARIADB_SOCKET units trail_test
+}
+
 @test "eight processes claim each alert once, also when they are killed (AS_STORM=40000 for the full count)" {
 	AS_TEST_ALERTS=mysql://as@localhost/asNAME?socket=$AS_RIG_MARIADB_SOCKET units alerts_test
 }

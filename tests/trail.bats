@@ -18,8 +18,10 @@ operation() {
 	operation web 0
 	operation web 1 failed
 	run -0 as-audit --export
-	is "$(jq -c '[.v, .service, .plan.op, .audit.outcome, .audit.seq, (.audit.history_id | type), (.audit.hash | length)]' <<<"$output" | tr '\n' ' ')" \
-		'[1,"web","scale-up","done",2,"number",64] [1,"web","scale-up","failed",4,"number",64] '
+	is "$(jq -c '[.v, .service, .plan.op, .audit.outcome, .audit.event, .audit.seq, .audit.history_id, (.audit.hash | length)]' <<<"$output" | tr '\n' ' ')" \
+		'[1,"web","scale-up","done","done",2,1,64] [1,"web","scale-up","failed","failed",4,2,64] '
+	is "$(jq -r '.audit.actor, .audit.op_id, .intent.op_id' <<<"$output" | sed -E 's/-[0-9a-f]{12}$/-N/' | sort | uniq -c | tr -s ' \n' ' ')" \
+		" 2 as-audit@$(hostname) 4 web-N "
 	is "$(as-audit --export | as-decide 2>/dev/null | jq -r '.plan | type' | sort -u)" object
 }
 
@@ -49,6 +51,16 @@ operation() {
 	has "$output" 'wants a time such as'
 	run -64 as-audit --export --outcome odd
 	has "$output" 'unknown word "odd"'
+	run -64 as-audit --export --history
+	run -64 as-audit --service web
+	has "$output" 'go with --history, --export or --trail'
+}
+
+@test "the trail's rows: promise and outcome, each with its hash and what it is of" {
+	operation web 0
+	run -0 as-audit --trail
+	is "$(jq -c '[.service, .seq, .event, .record.plan.op // .record.op, (.hash | length)]' <<<"$output" | tr '\n' ' ')" \
+		'["web",1,"intent","scale-up",64] ["web",2,"done","scale-up",64] '
 }
 
 @test "verify names service and row of what was changed or is missing" {
@@ -78,9 +90,9 @@ operation() {
 	sql "UPDATE alert SET state = 'done', due = NULL WHERE alert_id = 'over'"
 	is "$(as-store --older-than 1h prune | jq -c 'del(.store, .alerts) | add' | tr '\n' ' ')" '0 0 ' 'nothing is that old'
 	is "$(as-store -n --older-than 0 prune | jq -c 'del(.store, .alerts)' | tr '\n' ' ')" \
-		'{"history":4,"operations":4,"audit":6,"specifications":0,"containers":0,"recommendations":0,"dry":true} {"done":1,"dry":true} '
+		'{"history":4,"operations":4,"audit":6,"specifications":0,"containers":0,"recommendations":0,"dry":true} {"done":1,"dead":0,"dry":true} '
 	is "$(as-store --older-than 0 prune | jq -c 'del(.store, .alerts)' | tr '\n' ' ')" \
-		'{"history":4,"operations":4,"audit":6,"specifications":0,"containers":0,"recommendations":0} {"done":1} '
+		'{"history":4,"operations":4,"audit":6,"specifications":0,"containers":0,"recommendations":0} {"done":1,"dead":0} '
 	is "$(as-audit --verify)" '{"rows":4,"ok":true}'
 	is "$(as-audit --trail | jq -r '"\(.service):\(.seq):\(.event)"' | sort | tr '\n' ' ')" 'api:2:done api:3:prune web:6:done web:7:prune '
 	is "$(as-fetch-alerts | jq -r .id)" waits
@@ -100,8 +112,29 @@ operation() {
 	as-store --older-than 0 prune >/dev/null
 	is "$(as-resolve-policy web | jq -c '[.history.generation, .history.pending.plan.create[0].name]')" '[2,"web-1"]'
 	is "$(as-fetch-alerts --dead | wc -l)" 1
+	is "$(as-audit --trail | jq -r .event | tr '\n' ' ')" 'intent prune '
 	as-audit --verify >/dev/null
+	is "$(as-store -n --dead --older-than 1h prune | jq -c 'select(.alerts) | .dead')" 0
+	is "$(as-store --dead --older-than 0 prune | jq -c 'select(.alerts) | .dead')" 1
+	is "$(as-fetch-alerts --dead | wc -l)" 0
 }
+
+# The crash between the end of the operation and the end of the alert, then a pruning, then the next pass.
+@test "what was done for an alert that nobody finished outlives a pruning: it is not done twice" {
+	local rec
+	alert up '{"id": "a1"}'
+	as-fetch-alerts --lease 1ms >/dev/null
+	rec=$(jq -nc '{v: 1, id: "a1", now: "2026-11-24T12:00:00Z", service: "web", alert: {action: "scale-up"}, plan: {op: "scale-up", from: 1, to: 2, create: [], reason: "r"}}')
+	as-audit --intent <<<"$rec" | as-audit >/dev/null
+	is "$(as-store -n --older-than 0 prune | jq -c 'select(.store) | [.history, .operations]')" '[0,0]'
+	is "$(as-store --older-than 0 prune | jq -c 'select(.store) | [.history, .operations]')" '[0,0]'
+	is "$(as-audit --intent <<<"$rec" | jq -r .intent.state)" finished
+	eventually 3 bash -c 'as-fetch-alerts | jq -ec ".audit = {outcome: \"done\"}" | as-ack-alerts | grep -q .'
+	is "$(as-store --older-than 0 prune | jq -c '[.history, .operations, .done]' | tr '\n' ' ')" '[1,1,null] [null,null,1] '
+}
+
+# decisions N [SERVICE]: N that came to nothing
+decisions() { seq "$1" | jq -c --arg s "${2:-web}" '{v: 1, id: "x\(.)", now: "2026-11-24T12:00:00Z", service: $s, plan: {op: "none", from: 1, to: 1, create: [], start: [], remove: [], reason: "r\(.)", trace: []}}' | as-audit >/dev/null; }
 
 @test "kill -9 of a pruning, at any of its writes: the trail can be verified, and the next run ends it" {
 	for i in 0 1 2; do operation web $i; operation api $i; done
@@ -118,32 +151,111 @@ operation() {
 	done
 }
 
+@test "kill -9 between the slices of a long chain: it can be verified, and what was to go goes" {
+	decisions 2500
+	cp "$BATS_TEST_TMPDIR/store.db" "$BATS_TEST_TMPDIR/full"
+	for n in 1 2 4; do
+		rm -f "$BATS_TEST_TMPDIR"/store.db*
+		cp "$BATS_TEST_TMPDIR/full" "$BATS_TEST_TMPDIR/store.db"
+		ASAN_OPTIONS=detect_leaks=0 run strace -f -o /dev/null -e trace=fdatasync -e inject=fdatasync:signal=KILL:when="$n" "$AS_BIN/as-store" --older-than 0 prune
+		is "$status" 137 "sync $n"
+		run -0 as-audit --verify
+		as-store --older-than 0 prune >/dev/null
+		run -0 as-audit --verify
+		is "$(as-audit --trail | jq -r .event | sort | uniq -c | tr -s ' \n' ' ')" ' 1 none 3 prune ' "sync $n"
+	done
+}
+
+@test "a pruning leaves by SIGTERM after the transaction in hand, and says what is gone" {
+	decisions 2500
+	ASAN_OPTIONS=detect_leaks=0 run strace -f -o /dev/null -e trace=fdatasync -e inject=fdatasync:signal=TERM:when=1 "$AS_BIN/as-store" --older-than 0 prune
+	is "$status" 143
+	is "$(jq -c 'select(.store) | .audit' <<<"$output")" 1000
+	is "$(as-audit --verify)" '{"rows":1501,"ok":true}'
+}
+
+@test "after a pruning too, verify names service and row of what was changed, is missing, or went by another hand" {
+	local n
+	for n in 0 1 2; do operation web $n; done
+	as-store --older-than 0 prune >/dev/null
+	operation web 3
+	is "$(as-audit --trail | jq -c .seq | tr '\n' ' ')" '6 7 8 9 '
+	cp "$BATS_TEST_TMPDIR/store.db" "$BATS_TEST_TMPDIR/good"
+	while IFS='|' read -r change says; do
+		rm -f "$BATS_TEST_TMPDIR"/store.db*
+		cp "$BATS_TEST_TMPDIR/good" "$BATS_TEST_TMPDIR/store.db"
+		run -0 as-audit --verify
+		sql "$change"
+		run -1 as-audit --verify
+		has "$output" "audit of service web: $says"
+	done <<-'END'
+		UPDATE audit SET body = replace(body, '"r"', '"R"') WHERE seq = 9|row 9 was changed
+		UPDATE audit SET event = 'failed' WHERE seq = 6|row 6 was changed
+		DELETE FROM audit WHERE seq = 6|row 6 is missing
+		DELETE FROM audit WHERE seq = 7|row 7 is missing
+		DELETE FROM audit WHERE seq = 9|row 9 is missing
+		DELETE FROM audit|row 6 is missing
+		DELETE FROM audit_start|row 1 is missing
+		UPDATE audit_start SET seq = 7, hash = (SELECT hash FROM audit WHERE seq = 7); DELETE FROM audit WHERE seq <= 7|row 1 is missing
+	END
+}
+
+@test "generations of a service have no gap, whatever became of each, also of those decided at once" {
+	local n pids=''
+	operation web 0
+	operation web 1 failed
+	for n in 1 2 3 4 5 6; do
+		(for _ in 1 2 3; do operation web -1; operation api -1 failed; done) 3>&- &
+		pids+=" $!"
+	done
+	for n in $pids; do wait "$n"; done
+	is "$(sql "SELECT DISTINCT MAX(generation) = COUNT(*) AND MIN(generation) = 1 FROM operation GROUP BY service")" 1
+	is "$(sql "SELECT s.service FROM service_state s WHERE generation <> (SELECT MAX(generation) FROM operation o WHERE o.service = s.service)")" ''
+	is "$(sql "SELECT COUNT(*) FROM operation WHERE state = 'planned'")" 0
+	is "$(sql "SELECT COUNT(*) FROM operation")" "$(as-audit --history | wc -l)" 'each has its row of the history'
+	run -0 as-audit --verify
+}
+
 @test "status tells what the stores hold, and hides passwords" {
 	operation web 0
 	alert up
 	as-policy set web max=3
 	run -0 as-store status
-	is "$(sed -n 1p <<<"$output" | jq -c 'del(.store)')" '{"schema":2,"policies":1,"services":1,"operations":1,"open_operations":0,"history":1,"audit":2,"specifications":0}'
-	is "$(sed -n 2p <<<"$output" | jq -c '[.waiting, .claimed, .done, .dead, (.oldest | type)]')" '[1,0,0,0,"string"]'
+	is "$(sed -n 1p <<<"$output" | jq -c 'del(.store)')" '{"driver":"sqlite","schema":2,"schema_known":2,"policies":1,"services":1,"operations":1,"open_operations":0,"history":1,"audit":2,"specifications":0}'
+	is "$(sed -n 2p <<<"$output" | jq -c '[.driver, .waiting, .claimed, .done, .dead, (.oldest | type), .age < 60]')" '["sqlite",1,0,0,0,"string",true]'
+	sql 'UPDATE alert SET received_at = received_at - 3600000'
+	is "$(as-store status | jq -c 'select(.alerts) | .age / 60 | floor')" 60
 	AUTOSCALE_STORE='mysql://as:canary@db:99999/as' run -78 as-store status
 	is "$(grep -c canary <<<"$output")" 0
 	run -64 as-store
 	run -64 as-store prune
 	has "$output" 'prune wants --older-than'
+	run -64 as-store -n migrate
 }
 
-@test "a store of an older schema is brought up to date with all that is in it; a newer one is refused" {
-	as-policy set web max=3
-	# what version 1 had: without the tables and columns of version 2
-	sql "DROP TABLE autoscale_policy_version; DROP TABLE audit_start; ALTER TABLE alert DROP COLUMN raw; ALTER TABLE alert DROP COLUMN raw_sha256;
-		DELETE FROM schema_version WHERE version = 2"
-	is "$(as-store migrate | head -n 1 | jq -c '[.from, .to]')" '[1,2]'
+@test "a store of the first schema is brought up to date with all that is in it; a newer one is refused" {
+	local sum
+	as-store status >/dev/null
+	sum=$(sql 'SELECT checksum FROM schema_version WHERE version = 1')
+	rm -f "$BATS_TEST_TMPDIR"/store.db*
+	sqlite3 "$BATS_TEST_TMPDIR/store.db" <"$TOP/common/store/schema/001-first.sql"
+	chmod 600 "$BATS_TEST_TMPDIR/store.db"
+	sql "INSERT INTO schema_version VALUES (1, '001-first', '$sum', 1);
+		INSERT INTO autoscale_policy VALUES ('web', 'web', 0, '', '{\"max\":3}', 0, 1, 1, 1);
+		INSERT INTO service_state VALUES ('web', 1, NULL, NULL, 0, '', 1);
+		INSERT INTO operation VALUES ('op-1', 'web', 1, '', NULL, 'scale-up', 'planned', '{\"op\":\"scale-up\"}', 'a', 1, NULL, 1, NULL)"
+	is "$(as-store migrate | jq -c '[.from, .to]' | tr '\n' ' ')" '[1,2] [2,2] ' 'the second is the same file'
 	is "$(as-policy history web | jq -c '[.version, .max]')" '[1,3]' 'the policies of before are its first versions'
 	as-policy set web max=4
 	is "$(as-policy history web | jq -c .version | tr '\n' ' ')" '1 2 '
+	is "$(jq -nc '{v: 1, id: "x", service: "web", plan: {op: "scale-up"}}' | as-audit --intent | tee "$BATS_TEST_TMPDIR/r" | jq -c '[.intent.state, .intent.policies]')" '["resumed",null]'
+	as-audit <"$BATS_TEST_TMPDIR/r" >/dev/null
+	is "$(as-audit --history | jq -c .policies)" '[]' 'nobody knows any more'
 	sql "INSERT INTO schema_version VALUES (9, '009-later', 'x', 1)"
-	run -78 as-store migrate
-	has "$output" 'upgrade the program'
+	for c in 'as-store migrate' 'as-store status' 'as-store --older-than 0 prune' 'as-audit --verify' 'as-policy list'; do
+		run -78 $c
+		has "$output" 'upgrade the program'
+	done
 }
 
 @test "policies: every version is kept with when and by whom, and numbers go on after a removal" {
@@ -157,7 +269,12 @@ operation() {
 	run -1 as-policy get web@9
 	has "$output" 'no version 9'
 	run -1 as-policy history nosuch
-	is "$(as-resolve-policy web | jq -r .policy.from.max)" 'db:web@4'
+	is "$(LOGNAME='' SUDO_USER='' as-policy set web max=6 && as-policy history web | tail -n 1 | jq -r .actor)" "as-policy@$(hostname):$(id -un)"
+	as-policy set web@2 max=7
+	is "$(as-policy get web@2 | jq -c '[.name, .max]')" '["web@2",7]' 'a name is a name'
+	as-policy rm web@2
+	as-policy set web max=5
+	is "$(as-resolve-policy web | jq -r .policy.from.max)" 'db:web@6'
 }
 
 @test "policies: rm and load heed the version they were read at" {
@@ -170,18 +287,77 @@ operation() {
 	run -1 as-policy load < <(jq -c '.max = 7' "$BATS_TEST_TMPDIR/list")
 	has "$output" 'policy "api" is at version 2, not 1'
 	is "$(as-policy get web | jq .max)" 3 'all or none'
+	run -1 as-policy -n load < <(jq -c '.max = 7' "$BATS_TEST_TMPDIR/list")
 	run -1 as-policy rm api --expect 1
+	run -1 as-policy -n rm api --expect 1
+	run -0 as-policy -n rm api --expect 2
 	run -0 as-policy rm api --expect 2
+	run -1 as-policy load <"$BATS_TEST_TMPDIR/list"
+	has "$output" 'policy "api" is no longer there'
+	run -64 as-policy load --expect 1 <"$BATS_TEST_TMPDIR/list"
 	rm -f "$BATS_TEST_TMPDIR"/store.db*
 	as-policy load <"$BATS_TEST_TMPDIR/list"
 	is "$(as-policy list | wc -l)" 2 'a list can be loaded into an empty store'
 }
 
+@test "policies: load is all or nothing, and nobody waits for what it reads" {
+	local pid
+	printf '%s\n' '{"name":"a","max":1}' '{"name":"b","max":2}' '{"name":"c","max":"many"}' >"$BATS_TEST_TMPDIR/bad"
+	run -65 as-policy load <"$BATS_TEST_TMPDIR/bad"
+	is "$(as-policy list)" ''
+	run -65 as-policy load < <(head -n 2 "$BATS_TEST_TMPDIR/bad"; echo '{"name":')
+	is "$(as-policy list)" ''
+	run -1 as-policy load < <(head -n 2 "$BATS_TEST_TMPDIR/bad"; echo '{"name":"a","max":3,"version":7}')
+	is "$(as-policy list)" ''
+	is "$(as-policy history a 2>&1)" 'as-policy: no policy is or was named a'
+	run -0 as-policy -n load < <(head -n 2 "$BATS_TEST_TMPDIR/bad")
+	is "$(as-policy list)" ''
+	mkfifo "$BATS_TEST_TMPDIR/slow"
+	as-policy load <"$BATS_TEST_TMPDIR/slow" 3>&- &
+	pid=$!
+	exec 9>"$BATS_TEST_TMPDIR/slow"
+	head -n 2 "$BATS_TEST_TMPDIR/bad" >&9
+	timeout 5 as-policy set other max=1 9>&-
+	exec 9>&-
+	wait $pid
+	is "$(as-policy list | jq -r .name | tr '\n' ' ')" 'a b other '
+}
+
+@test "policies: of two that make or change one at once, the second is told" {
+	as-policy set web max=1
+	for n in 1 2 3 4 5 6; do
+		(as-policy set web "max=$((n + 1))" && echo "$n" >>"$BATS_TEST_TMPDIR/won") 2>>"$BATS_TEST_TMPDIR/told" 3>&- &
+		pids="${pids:-} $!"
+	done
+	for n in $pids; do wait "$n" || true; done
+	is "$(wc -l <"$BATS_TEST_TMPDIR/won")" "$(($(as-policy get web | jq .version) - 1))" 'each that won is a version'
+	is "$(($(wc -l <"$BATS_TEST_TMPDIR/won") + $(grep -c 'read it again' "$BATS_TEST_TMPDIR/told")))" 6
+}
+
+# planned: a record that the policies of the store decided
+planned() {
+	jq -nc '{v: 1, id: "x", now: "2026-11-24T12:00:00Z", service: "web", observed: {running: 1}}' | as-resolve-policy |
+		jq -c '.plan = {op: "scale-up", from: 1, to: 2, create: [{name: "web-1"}], start: [], remove: [], reason: "r", trace: []}'
+}
+
 @test "a policy that changes between plan and effect: the planned one runs, and the trail says which version it was" {
 	as-policy set web max=3
-	jq -nc '{v: 1, id: "x", now: "2026-11-24T12:00:00Z", service: "web", observed: {running: 1}}' | as-resolve-policy |
-		jq -c '.plan = {op: "scale-up", from: 1, to: 2, create: [], start: [], remove: [], reason: "r", trace: []}' | as-audit --intent >"$BATS_TEST_TMPDIR/promised"
+	as-policy load <<<'{"name":"all","service":"*","step":"50%"}'
+	planned | as-audit --intent >"$BATS_TEST_TMPDIR/promised"
+	is "$(jq -c .intent.policies "$BATS_TEST_TMPDIR/promised")" '["web@1","all@1"]'
 	as-policy set web max=9
 	as-audit <"$BATS_TEST_TMPDIR/promised" >/dev/null
-	is "$(as-audit --export | jq -c '[.policy.max, .policy.from.max, .plan.to, .audit.outcome]')" '[3,"db:web@1",2,"done"]'
+	is "$(as-audit --export | jq -c '[.policy.max, .policy.from.max, .plan.to, .audit.outcome, .intent.policies]')" '[3,"db:web@1",2,"done",["web@1","all@1"]]'
+	is "$(as-audit --history | jq -c .policies)" '["web@1","all@1"]'
+}
+
+@test "a plan that is taken up after a crash names the versions that decided it, not those of today" {
+	as-policy set web max=3
+	planned | as-audit --intent >/dev/null
+	as-policy set web max=1
+	planned | jq -c '.plan.create = []' | as-audit --intent >"$BATS_TEST_TMPDIR/resumed"
+	is "$(jq -c '[.intent.state, .plan.create[0].name, .policy.from.max, .intent.policies]' "$BATS_TEST_TMPDIR/resumed")" '["resumed","web-1","db:web@2",["web@1"]]'
+	as-audit <"$BATS_TEST_TMPDIR/resumed" >/dev/null
+	is "$(as-audit --history | jq -c '[.outcome, .policies]')" '["done",["web@1"]]'
+	is "$(as-policy get web@1 | jq .max)" 3 'what it said then'
 }
