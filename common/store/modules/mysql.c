@@ -587,8 +587,6 @@ static int row_bind(struct mysql *c, struct statement *s, struct err *err)
 		rc = s->row ? row_shape(s->row, meta, err) : err_set(err, ERR_TEMPORARY, "out of memory");
 		mysql_free_result(meta);
 	}
-	if (rc < 0)
-		c->lost = true; /* so that nothing goes on with half a row */
 	return rc == 0 && mysql_stmt_bind_result(s->stmt, s->row->bind) != 0 ? stmt_failed(c, s->stmt, err) : rc;
 }
 
@@ -646,12 +644,15 @@ static int hand_over(struct mysql *c, MYSQL_STMT *stmt, struct row *r, sql_row_f
 }
 
 /* The rows of an executed SELECT: all taken over first, so that the callback may use the connection; or, for a walk, as
- * they come. */
+ * they come. A result that broke off ends the connection: after an error of the server in the midst of it, MariaDB's
+ * library would wait for the rest when the statement is executed again; and after a walk that was stopped, the rest may
+ * be a million rows. */
 static int rows(struct mysql *c, struct statement *s, bool walk, sql_row_fn row, void *ctx, struct err *err)
 {
 	int rc = row_bind(c, s, err);
+	const bool stored = rc == 0 && !walk && mysql_stmt_store_result(s->stmt) == 0;
 
-	if (rc == 0 && !walk && mysql_stmt_store_result(s->stmt) != 0)
+	if (rc == 0 && !walk && !stored)
 		rc = stmt_failed(c, s->stmt, err);
 	s->busy = true;
 	c->running++;
@@ -659,8 +660,8 @@ static int rows(struct mysql *c, struct statement *s, bool walk, sql_row_fn row,
 		rc = hand_over(c, s->stmt, s->row, row, ctx, err);
 	c->running--;
 	s->busy = false;
-	if (rc < 0 && walk)
-		cut(c); /* the rest of the rows would have to be read first, a million perhaps */
+	if (rc < 0 && !stored)
+		cut(c);
 	(void)mysql_stmt_free_result(s->stmt);
 	return rc;
 }
