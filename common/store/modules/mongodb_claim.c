@@ -14,6 +14,7 @@
 /* A list is used this long. What gets due meanwhile is younger than all of it. */
 #define LIST_GOOD_MS 10000
 #define IDLE_ROUNDS 8    /* a claim that gets nothing this often leaves it to the others */
+#define MISSES 8         /* a list is thrown away after so many */
 #define CONTENDED_FOR 32 /* claims that enter the list by lot after one that met others */
 
 struct claim_job {
@@ -27,12 +28,11 @@ struct claim_job {
 	bool full, lost;   /* no room for the next body; somebody else was faster */
 };
 
-/* Some of the list are not behind us yet, and it is young enough. */
 static bool have_due(const struct claim_job *job)
 {
 	const struct candidates *c = job->due;
 
-	return c->used < c->list.n && clock_monotonic_ms() - c->read_at < LIST_GOOD_MS &&
+	return c->list.n > 0 && c->misses < MISSES && clock_monotonic_ms() - c->read_at < LIST_GOOD_MS &&
 	       strcmp(c->service, job->service ? job->service : "") == 0;
 }
 
@@ -47,7 +47,8 @@ static int read_due(struct claim_job *job, struct err *err)
 	if (job->service)
 		BSON_APPEND_UTF8(filter, "service", job->service);
 	list_empty(&c->list);
-	c->from = c->used = 0;
+	c->at = 0;
+	c->misses = 0;
 	(void)snprintf(c->service, sizeof c->service, "%s", job->service ? job->service : "");
 	if (link_find(job->link, filter,
 	              BCON_NEW("sort", "{", "due", BCON_INT32(1), "_id", BCON_INT32(1), "}", "limit", BCON_INT64(some),
@@ -91,13 +92,13 @@ static int bury_spent(struct claim_job *job, struct err *err)
 
 struct take {
 	struct claim_job *job;
-	size_t from, n; /* this many of the list, from there round and round */
+	size_t n; /* this many of the list, from where it is entered */
 };
 
 static int on_taken(void *ctx, const bson_t *doc, struct err *err)
 {
 	struct take *t = ctx;
-	const struct list *due = &t->job->due->list;
+	const struct candidates *c = t->job->due;
 	struct list *taken = &t->job->taken;
 	const char *id = link_text(doc, "_id"), *body = link_text(doc, "body");
 
@@ -106,11 +107,9 @@ static int on_taken(void *ctx, const bson_t *doc, struct err *err)
 	struct found *got = &taken->p[taken->n - 1];
 	got->body = taken->texts.n;
 	buf_put(&taken->texts, body, strlen(body) + 1);
-	for (size_t i = 0; i < t->n; i++) { /* `due` is the lease's end now; the order is by what it was */
-		const size_t at = (t->from + i) % due->n;
-		if (strcmp(list_id(due, at), id) == 0)
-			got->due = due->p[at].due;
-	}
+	for (size_t i = c->at; i < c->at + t->n; i++) /* `due` is the lease's end now; the order is by what it was */
+		if (strcmp(list_id(&c->list, i), id) == 0)
+			got->due = c->list.p[i].due;
 	return buf_ok(&taken->texts, err);
 }
 
@@ -121,10 +120,8 @@ static void choose(struct take *t)
 	const struct candidates *c = job->due;
 	size_t room = ALERT_CLAIM_BYTES > job->taken.texts.n ? ALERT_CLAIM_BYTES - job->taken.texts.n : 0;
 
-	t->from = c->from + c->used;
-	for (t->n = 0; c->used + t->n < c->list.n && (int64_t)(job->taken.n + t->n) < job->limit; t->n++) {
-		const size_t at = (t->from + t->n) % c->list.n;
-		const size_t need = (size_t)c->list.p[at].bytes + strlen(list_id(&c->list, at)) + 2;
+	for (t->n = 0; c->at + t->n < c->list.n && (int64_t)(job->taken.n + t->n) < job->limit; t->n++) {
+		const size_t need = (size_t)c->list.p[c->at + t->n].bytes + strlen(list_id(&c->list, c->at + t->n)) + 2;
 		job->full = need > room && job->taken.n + t->n > 0;
 		if (job->full)
 			return;
@@ -138,7 +135,7 @@ static int take_slice(struct take *t, struct err *err)
 	const size_t before = job->taken.n;
 	int64_t matched = 0;
 	bool repeated = false;
-	bson_t *filter = list_ids(&job->due->list, t->from, t->n);
+	bson_t *filter = list_ids(&job->due->list, job->due->at, t->n);
 
 	BCON_APPEND(filter, "due", "{", "$lte", BCON_INT64(job->now), "}", "attempts", "{", "$lt",
 	            BCON_INT64(ALERT_MAX_ATTEMPTS), "}");
@@ -152,7 +149,7 @@ static int take_slice(struct take *t, struct err *err)
 		job->lost = true;
 		return 0;
 	}
-	filter = list_ids(&job->due->list, t->from, t->n);
+	filter = list_ids(&job->due->list, job->due->at, t->n);
 	BSON_APPEND_UTF8(filter, "lease_token", job->token);
 	if (link_find(job->link, filter,
 	              BCON_NEW("projection", "{", "body", BCON_INT32(1), "attempts", BCON_INT32(1), "received_at",
@@ -163,36 +160,48 @@ static int take_slice(struct take *t, struct err *err)
 	return 0;
 }
 
-/* A new list. Where several passes claim at once, all but one would find the oldest taken: then it is entered at a
- * place drawn by lot. */
-static int fresh_list(struct claim_job *job, bool contended, struct err *err)
+static void enter_by_lot(struct candidates *c)
 {
 	uint32_t random = 0;
 
-	if (read_due(job, err) < 0 || bury_spent(job, err) < 0)
-		return -1;
-	if ((contended || job->lost) && getrandom(&random, sizeof random, 0) == (ssize_t)sizeof random && job->due->list.n)
-		job->due->from = random % job->due->list.n;
-	return 0;
+	if (c->list.n > 0 && getrandom(&random, sizeof random, 0) == (ssize_t)sizeof random)
+		c->at = random % c->list.n;
 }
 
-/* The oldest first. A list of which others have taken some is old, and is thrown away. */
+/* What was tried is taken out. Where others were first, the list is entered elsewhere for the next: all around there is
+ * taken too. */
+static void leave_behind(struct candidates *c, size_t n, bool missed)
+{
+	memmove(&c->list.p[c->at], &c->list.p[c->at + n], (c->list.n - c->at - n) * sizeof *c->list.p);
+	c->list.n -= n;
+	if (missed) {
+		c->misses++;
+		enter_by_lot(c);
+	} else if (c->at == c->list.n) {
+		c->at = 0;
+	}
+}
+
+/* The oldest first; where several passes claim at once, all but one would find those taken, so then from a place in the
+ * list drawn by lot. */
 static int claim_all(struct claim_job *job, bool contended, struct err *err)
 {
 	for (int idle = 0; idle < IDLE_ROUNDS && !job->full && (int64_t)job->taken.n < job->limit; idle++) {
 		const size_t before = job->taken.n;
 		struct take t = {.job = job};
 		if (!have_due(job)) {
-			if (fresh_list(job, contended, err) < 0)
+			if (read_due(job, err) < 0 || bury_spent(job, err) < 0)
 				return -1;
-			if (job->due->list.n == 0 && !job->due->more)
-				break;
+			if (contended || job->lost)
+				enter_by_lot(job->due);
 		}
+		if (job->due->list.n == 0 && !job->due->more)
+			break;
 		choose(&t);
 		if (t.n > 0 && take_slice(&t, err) < 0)
 			return -1;
-		job->due->used = job->taken.n - before < t.n ? job->due->list.n : job->due->used + t.n;
-		if (job->taken.n > before || job->due->list.n == 0) /* got some, or all that were read are dead now */
+		leave_behind(job->due, t.n, job->taken.n - before < t.n);
+		if (job->taken.n > before || t.n == 0) /* got some; or all that were read are dead now */
 			idle = -1;
 	}
 	return 0;

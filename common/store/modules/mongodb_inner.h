@@ -23,7 +23,7 @@ static inline const char *list_id(const struct list *l, size_t i) { return l->te
 void list_empty(struct list *l);
 void list_release(struct list *l);
 int list_add(struct list *l, const bson_t *doc, struct err *err);
-/* {_id: {$in: [...]}} of n of them, from `from` on, round and round. The caller owns it. */
+/* {_id: {$in: [...]}} of n of them, from `from` on. The caller owns it. */
 bson_t *list_ids(const struct list *l, size_t from, size_t n);
 
 /* For link_find: ctx is a struct list; a bool that is set. */
@@ -32,13 +32,14 @@ int on_any(void *ctx, const bson_t *doc, struct err *err);
 
 /* --- the handle --- */
 
-/* What may be taken, as it was read a moment ago. */
+/* What may be taken, as it was read a moment ago; what a claim has tried is taken out. */
 struct candidates {
-	struct list list;  /* oldest first */
-	size_t from, used; /* it is entered at from, and this many are behind it */
-	int64_t read_at;   /* CLOCK_MONOTONIC ms */
+	struct list list; /* oldest first */
+	size_t at;        /* where the next claim begins */
+	int misses;       /* how often others were found to have been here */
+	int64_t read_at;  /* CLOCK_MONOTONIC ms */
 	char service[SERVICE_NAME_MAX + 1];
-	bool more; /* the list is as long as was asked for */
+	bool more; /* the list was as long as was asked for */
 	bool read; /* this handle has read some before */
 };
 

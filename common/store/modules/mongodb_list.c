@@ -60,7 +60,7 @@ bson_t *list_ids(const struct list *l, size_t from, size_t n)
 		char buffer[16];
 		const char *key;
 		(void)bson_uint32_to_string((uint32_t)i, &key, buffer, sizeof buffer);
-		BSON_APPEND_UTF8(&ids, key, list_id(l, (from + i) % l->n));
+		BSON_APPEND_UTF8(&ids, key, list_id(l, from + i));
 	}
 	BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &in);
 	BSON_APPEND_ARRAY(&in, "$in", &ids);
