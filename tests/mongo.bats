@@ -213,10 +213,10 @@ if [ -n "${AS_STORM:-}" ]; then storm=2000 killed=2000 kills=30; else storm=240 
 	done <<-EOF
 		mongodb+srv://as:hunter2@cluster/db name the hosts instead
 		mongodb://as:hunter2@db/x?retryWrites=maybe unknown option "retryWrites"; known are tls, ca
-		mongodb://as:hunter2@db/x?tls=maybe tls is on or off
+		mongodb://as:hunter2@db/x?tls=maybe tls is required or off
 		mongodb://as:hunter2@db/x?authMechanism=GUESS authMechanism is SCRAM-SHA-256
 		mongodb://as:hunter2@db/x?tls=off&ca=/ca.pem mean nothing with tls=off
-		mongodb://as:hunter2@db/x?tls=off&authMechanism=PLAIN it needs tls=on
+		mongodb://as:hunter2@db/x?tls=off&authMechanism=PLAIN it needs tls=required
 		mongodb://as@db/x a user but no password
 		mongodb://as:hunter2@db/a.b database's name
 		mongodb://as:hunter2@d%20b/x a host is a name
@@ -253,7 +253,7 @@ secure() { AUTOSCALE_ALERTS="mongodb://as@${2:-127.0.0.1}:$AS_RIG_MONGOTLS_PORT/
 	secure "ca=$AS_RIG_MONGOTLS_OTHER_CA&password-file=$AS_RIG_MONGOTLS_PASSWORD"
 	run -69 as-fetch-alerts
 	has "$output" TLS
-	secure "password-file=$AS_RIG_MONGOTLS_PASSWORD&tls=on"
+	secure "password-file=$AS_RIG_MONGOTLS_PASSWORD&tls=required"
 	run -69 as-fetch-alerts
 	secure "ca=$AS_RIG_MONGOTLS_CA&password-file=$AS_RIG_MONGOTLS_PASSWORD" 0.0.0.0
 	run -69 as-fetch-alerts

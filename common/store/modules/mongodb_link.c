@@ -28,7 +28,7 @@ static int bad(const struct link *l, struct err *err, const char *what)
 	return err_set(err, ERR_CONFIG, "%s: %s", l->url.shown, what);
 }
 
-/* on, off or true, false; `otherwise` when it is not given. */
+/* required or off; true and false are MongoDB's words for them. `otherwise` when it is not given. */
 static int get_switch(const struct link *l, const char *name, bool otherwise, bool *on, struct err *err)
 {
 	const char *v = url_option(&l->url, name);
@@ -36,10 +36,10 @@ static int get_switch(const struct link *l, const char *name, bool otherwise, bo
 	*on = otherwise;
 	if (!v)
 		return 0;
-	*on = strcmp(v, "on") == 0 || strcmp(v, "true") == 0;
+	*on = strcmp(v, "required") == 0 || strcmp(v, "on") == 0 || strcmp(v, "true") == 0;
 	if (*on || strcmp(v, "off") == 0 || strcmp(v, "false") == 0)
 		return 0;
-	return err_set(err, ERR_CONFIG, "%s: %s is on or off", l->url.shown, name);
+	return err_set(err, ERR_CONFIG, "%s: %s is required or off", l->url.shown, name);
 }
 
 /* Off only for this machine or when the address says so. */
@@ -74,7 +74,7 @@ static int set_user(struct link *l, bool tls, struct err *err)
 	if (!*k)
 		return bad(l, err, "authMechanism is SCRAM-SHA-256, SCRAM-SHA-1, MONGODB-X509 or PLAIN");
 	if (plain && !tls && !url_is_local(u))
-		return bad(l, err, "PLAIN shows the password to the network: it needs tls=on");
+		return bad(l, err, "PLAIN shows the password to the network: it needs tls=required");
 	if (!u->user && !x509)
 		return source || mechanism ? bad(l, err, "authSource and authMechanism need a USER") : 0;
 	if (!x509 && (!u->password || !*u->password))
@@ -346,7 +346,7 @@ static int count_indexes(const bson_t *reply)
 			unique = unique || (strcmp(bson_iter_key(&index), "unique") == 0 && bson_iter_as_bool(&index));
 		}
 		n += strcmp(name, "alert_once") == 0 ? unique
-		                                     : strcmp(name, "alert_due") == 0 || strcmp(name, "alert_received") == 0;
+		                                     : strcmp(name, "alert_due") == 0 || strcmp(name, "alert_state") == 0;
 	}
 	return n;
 }
@@ -366,13 +366,14 @@ static int make_indexes(struct link *l, struct err *err)
 	if (there == 3)
 		return 0;
 	const bool ok = command(l,
-	                        BCON_NEW("createIndexes", BCON_UTF8("alerts"), "indexes", "[",                     //
-	                                 "{", "key", "{", "dedup", BCON_INT32(1), "rearm", BCON_INT32(1), "}",     //
-	                                 "name", "alert_once", "unique", BCON_BOOL(true), "}",                     //
-	                                 "{", "key", "{", "due", BCON_INT32(1), "_id", BCON_INT32(1), "}",         //
-	                                 "name", "alert_due", "}",                                                 //
-	                                 "{", "key", "{", "received_at", BCON_INT32(1), "_id", BCON_INT32(1), "}", //
-	                                 "name", "alert_received", "}", "]"),
+	                        BCON_NEW("createIndexes", BCON_UTF8("alerts"), "indexes", "[",                 //
+	                                 "{", "key", "{", "dedup", BCON_INT32(1), "rearm", BCON_INT32(1), "}", //
+	                                 "name", "alert_once", "unique", BCON_BOOL(true), "}",                 //
+	                                 "{", "key", "{", "due", BCON_INT32(1), "_id", BCON_INT32(1), "}",     //
+	                                 "name", "alert_due", "}",                                             //
+	                                 "{", "key", "{", "state", BCON_INT32(1), "received_at", BCON_INT32(1), "_id",
+	                                 BCON_INT32(1), "}", //
+	                                 "name", "alert_state", "}", "]"),
 	                        &reply, &e);
 	bson_destroy(&reply);
 	return ok ? 0 : fail(l, &e, err);
@@ -442,8 +443,7 @@ static int walk(struct link *l, mongoc_cursor_t *cursor, link_doc_fn fn, void *c
 	return rc;
 }
 
-static int read_all(struct link *l, bson_t *query, bson_t *opts, bool aggregate, link_doc_fn fn, void *ctx,
-                    struct err *err)
+int link_find(struct link *l, bson_t *filter, bson_t *opts, link_doc_fn fn, void *ctx, struct err *err)
 {
 	struct call call = {0};
 	bool any = false;
@@ -454,34 +454,21 @@ static int read_all(struct link *l, bson_t *query, bson_t *opts, bool aggregate,
 		rc = call_begin(l, &call, err);
 		if (rc < 0)
 			break;
-		rc = walk(l,
-		          aggregate ? mongoc_collection_aggregate(l->alerts, MONGOC_QUERY_NONE, query, opts, NULL)
-		                    : mongoc_collection_find_with_opts(l->alerts, query, opts, NULL),
-		          fn, ctx, &any, &e, err);
+		rc = walk(l, mongoc_collection_find_with_opts(l->alerts, filter, opts, NULL), fn, ctx, &any, &e, err);
 		if (rc == 0 || e.domain == 0 || !call_again(l, &call, &e) || any)
 			break;
 	}
-	bson_destroy(query);
+	bson_destroy(filter);
 	if (opts)
 		bson_destroy(opts);
 	return rc;
 }
 
-int link_find(struct link *l, bson_t *filter, bson_t *opts, link_doc_fn fn, void *ctx, struct err *err)
-{
-	return read_all(l, filter, opts, false, fn, ctx, err);
-}
+/* One command. In `reply` the server's counts. */
+typedef bool (*command_fn)(struct link *l, void *ctx, bson_t *reply, bson_error_t *e);
 
-int link_aggregate(struct link *l, bson_t *pipeline, link_doc_fn fn, void *ctx, struct err *err)
-{
-	return read_all(l, pipeline, NULL, true, fn, ctx, err);
-}
-
-/* One write. In `reply` the server's counts. */
-typedef bool (*write_fn)(struct link *l, void *ctx, bson_t *reply, bson_error_t *e);
-
-static int write_through(struct link *l, write_fn fn, void *ctx, const char *member, int64_t *n, bool *repeated,
-                         struct err *err)
+static int send_through(struct link *l, command_fn fn, void *ctx, const char *member, int64_t *n, bool *repeated,
+                        struct err *err)
 {
 	struct call call = {0};
 
@@ -511,7 +498,7 @@ static bool insert_one(struct link *l, void *ctx, bson_t *reply, bson_error_t *e
 
 int link_insert(struct link *l, bson_t *doc, bool *repeated, struct err *err)
 {
-	const int rc = write_through(l, insert_one, doc, NULL, NULL, repeated, err);
+	const int rc = send_through(l, insert_one, doc, NULL, NULL, repeated, err);
 
 	bson_destroy(doc);
 	return rc;
@@ -533,11 +520,11 @@ static bool update_many(struct link *l, void *ctx, bson_t *reply, bson_error_t *
 	return mongoc_collection_update_many(l->alerts, u->filter, u->change, NULL, reply, e);
 }
 
-static int update(struct link *l, write_fn fn, bson_t *filter, bson_t *change, int64_t *matched, bool *repeated,
+static int update(struct link *l, command_fn fn, bson_t *filter, bson_t *change, int64_t *matched, bool *repeated,
                   struct err *err)
 {
 	struct link_update u = {filter, change};
-	const int rc = write_through(l, fn, &u, "matchedCount", matched, repeated, err);
+	const int rc = send_through(l, fn, &u, "matchedCount", matched, repeated, err);
 
 	bson_destroy(filter);
 	bson_destroy(change);
@@ -582,7 +569,7 @@ int link_update_each(struct link *l, struct link_update *updates, size_t n, int6
                      struct err *err)
 {
 	struct many m = {updates, n};
-	const int rc = write_through(l, update_each, &m, "nMatched", matched, repeated, err);
+	const int rc = send_through(l, update_each, &m, "nMatched", matched, repeated, err);
 
 	for (size_t i = 0; i < n; i++) {
 		bson_destroy(updates[i].filter);
@@ -599,7 +586,22 @@ static bool delete_many(struct link *l, void *ctx, bson_t *reply, bson_error_t *
 
 int link_delete_many(struct link *l, bson_t *filter, int64_t *n, bool *repeated, struct err *err)
 {
-	const int rc = write_through(l, delete_many, filter, "deletedCount", n, repeated, err);
+	const int rc = send_through(l, delete_many, filter, "deletedCount", n, repeated, err);
+
+	bson_destroy(filter);
+	return rc;
+}
+
+static bool count_all(struct link *l, void *ctx, bson_t *reply, bson_error_t *e)
+{
+	bson_destroy(reply);
+	return command(l, BCON_NEW("count", BCON_UTF8("alerts"), "query", BCON_DOCUMENT(ctx)), reply, e);
+}
+
+int link_count(struct link *l, bson_t *filter, int64_t *n, struct err *err)
+{
+	bool repeated;
+	const int rc = send_through(l, count_all, filter, "n", n, &repeated, err);
 
 	bson_destroy(filter);
 	return rc;

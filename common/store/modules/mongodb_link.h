@@ -46,7 +46,7 @@ int link_ready(struct link *l, struct err *err);
 typedef int (*link_doc_fn)(void *ctx, const bson_t *doc, struct err *err);
 /* Each document that matches. opts: as of mongoc_collection_find_with_opts; NULL: none. */
 int link_find(struct link *l, bson_t *filter, bson_t *opts, link_doc_fn fn, void *ctx, struct err *err);
-int link_aggregate(struct link *l, bson_t *pipeline, link_doc_fn fn, void *ctx, struct err *err);
+int link_count(struct link *l, bson_t *filter, int64_t *n, struct err *err);
 
 /* CONFLICT: a unique index has it already; after a repeat this may be our own. */
 int link_insert(struct link *l, bson_t *doc, bool *repeated, struct err *err);
