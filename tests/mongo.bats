@@ -13,8 +13,15 @@ setup() {
 	export AUTOSCALE_ALERTS=mongodb://127.0.0.1:$AS_RIG_MONGO_PORT/$db
 }
 
+# again: starts the server that was ended, on its port and with its data
+again() { (. "$TOP/tests/rig/lib.sh" && . "$TOP/tests/rig/mongo.sh" && rig_use "$AS_RIG" && mongo_again mongo); }
+
+server() { cat "$AS_RIG/mongo.pid"; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
 teardown() {
-	kill -CONT "$AS_RIG_MONGO_PID"
+	! gone "$(server)" || again
+	kill -CONT "$(server)"
 	queue_clean
 }
 
@@ -159,11 +166,9 @@ if [ -n "${AS_STORM:-}" ]; then storm=2000 killed=2000 kills=30; else storm=240 
 
 @test "a server that is silent is given up after 2 s at connect" {
 	as-fetch-alerts
-	kill -STOP "$AS_RIG_MONGO_PID"
+	kill -STOP "$(server)"
 	took 2500 as-fetch-alerts
 	is "$status" 69
-	took 2500 as-ingest <<<'{"service":"web","action":"up"}'
-	is "$status" 75
 }
 
 @test "a server that falls silent later is given up after 5 s, and the alert can be delivered again" {
@@ -173,12 +178,12 @@ if [ -n "${AS_STORM:-}" ]; then storm=2000 killed=2000 kills=30; else storm=240 
 	exec 9>"$BATS_TEST_TMPDIR/pipe"
 	echo '{"service":"web","action":"up","id":"a1"}' >&9
 	eventually 5 look_is 'a1|new|0|1|'
-	kill -STOP "$AS_RIG_MONGO_PID"
+	kill -STOP "$(server)"
 	echo '{"service":"web","action":"up","id":"a2"}' >&9
 	took 5500 wait $ingest
 	is "$status" 75
 	exec 9>&-
-	kill -CONT "$AS_RIG_MONGO_PID"
+	kill -CONT "$(server)"
 	alerts 2 2
 	is "$(look | cut -d'|' -f1,2 | tr '\n' ' ')" 'a1|new a2|new '
 }
@@ -188,14 +193,41 @@ if [ -n "${AS_STORM:-}" ]; then storm=2000 killed=2000 kills=30; else storm=240 
 	local follow=$!
 	alerts 1 1
 	eventually 5 grep -q a1 "$BATS_TEST_TMPDIR/out"
-	kill -STOP "$AS_RIG_MONGO_PID"
+	kill -STOP "$(server)"
 	eventually 10 grep -q 'trying again' "$BATS_TEST_TMPDIR/err"
-	kill -CONT "$AS_RIG_MONGO_PID"
+	kill -CONT "$(server)"
 	alerts 2 2
 	eventually 10 grep -q a2 "$BATS_TEST_TMPDIR/out"
 	kill $follow
 	wait $follow || true
 	is "$(jq -r .id "$BATS_TEST_TMPDIR/out" | tr '\n' ' ')" 'a1 a2 '
+}
+
+some_done() { [ "$(look | grep -c '|done|')" -gt 10 ]; }
+
+@test "the server is killed and started again in the midst of claims: all are done in the end" {
+	local i pids=() pid
+	alerts 1 80
+	export BATS_TEST_TMPDIR LEASE=1s LIMIT=4
+	export -f queue_worker settle
+	as-fetch-alerts --follow --service other 2>"$BATS_TEST_TMPDIR/follow.err" >"$BATS_TEST_TMPDIR/follow" 3>&- &
+	for i in 0 1 2; do
+		setsid bash -c "queue_worker $i" 2>>"$BATS_TEST_TMPDIR/err" 3>&- &
+		pids[i]=$!
+	done
+	eventually 10 some_done
+	pid=$(server)
+	kill -KILL "$pid"
+	eventually 5 gone "$pid"
+	eventually 5 grep -q 'no answer' "$BATS_TEST_TMPDIR/err"
+	again
+	eventually 30 all_done 80
+	: >"$BATS_TEST_TMPDIR/stop"
+	wait "${pids[@]}" || true
+	is "$(look | grep -c '|done|')" 80
+	grep -q 'trying again' "$BATS_TEST_TMPDIR/follow.err"
+	alerts 81 81 other
+	eventually 10 grep -q a81 "$BATS_TEST_TMPDIR/follow"
 }
 
 @test "any host but this machine needs TLS; it is not asked for in clear text" {
