@@ -3,7 +3,7 @@
 load lib
 
 setup() { fresh; }
-teardown() { stop_all KILL; }
+teardown() { stop_all; }
 
 sql() { sqlite3 "$BATS_TEST_TMPDIR/store.db" "$1"; }
 alerts_stored() { sql 'select count(*) from alert'; }
@@ -13,7 +13,7 @@ listen() {
 	LOG=$BATS_TEST_TMPDIR/log.$((++LISTENERS))
 	as-listen --listen 127.0.0.1:0 "$@" >"$BATS_TEST_TMPDIR/out" 2>"$LOG" 3>&- &
 	LISTENER=$!
-	PIDS="${PIDS:-} $LISTENER"
+	LISTENING="${LISTENING:-} $LISTENER"
 	listening
 }
 
@@ -22,12 +22,25 @@ listening() {
 	URL=$(sed -n 's/^as-listen: listening on //p' "$LOG")
 }
 
-# stop_all SIGNAL: every as-listen of this test, and what else it put into PIDS
+# stop_all: every as-listen that still runs must stop as asked, with nothing of it lost; the helpers of the test too
 stop_all() {
-	local p
-	for p in ${PIDS:-}; do kill -s "$1" "$p" 2>/dev/null || true; done
-	for p in ${PIDS:-}; do wait "$p" 2>/dev/null || true; done
-	PIDS=
+	local p bad=0 status
+	for p in ${LISTENING:-}; do
+		kill -TERM "$p" 2>/dev/null || continue
+		status=0
+		wait "$p" || status=$?
+		[ "$status" = 143 ] || { echo "# as-listen ended with $status"; cat "$BATS_TEST_TMPDIR"/log*; bad=1; } >&2
+	done
+	for p in ${PIDS:-}; do kill -KILL "$p" 2>/dev/null && wait "$p" 2>/dev/null; done
+	LISTENING='' PIDS=''
+	return $bad
+}
+
+# ended STATUS: the listener has, with it
+ended() {
+	local status=0
+	wait "$LISTENER" || status=$?
+	is "$status" "$1"
 }
 
 # ask PATH [CURL ARGUMENT...]: the status and the body
@@ -176,6 +189,424 @@ secret() { (umask 077 && printf '%s\n' "$2" >"$BATS_TEST_TMPDIR/$1"); }
 	exec 7>&-
 	wait "$sender"
 	is "$(cat "$BATS_TEST_TMPDIR/answer")" '{"stored":1,"seen":0,"dead":0,"message":"stored"}'
-	run -143 wait "$LISTENER"
+	ended 143
 	is "$(alerts_stored)" 1
+}
+
+@test "a signal while nothing is in flight ends it at once, idle connections or not" {
+	listen
+	exec 7<>"/dev/tcp/127.0.0.1/${URL##*:}"
+	printf 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n' >&7
+	read -r line <&7
+	has "$line" '200 OK'
+	kill -INT "$LISTENER"
+	since=$SECONDS
+	ended 130
+	[ $((SECONDS - since)) -le 2 ]
+	exec 7>&-
+}
+
+# ---- durability ----
+
+# killed_at SYSCALL: as-listen, killed with -9 at the first SYSCALL after it listens, in the hands of one delivery
+killed_at() {
+	listen
+	strace -qq -f -p "$LISTENER" -e trace="$1" -e inject="$1":signal=KILL:when=1 -o /dev/null 3>&- &
+	PIDS="${PIDS:-} $!"
+	tracer=$!
+	traced() { [ "$(awk '/^TracerPid/ { print $2 }' "/proc/$LISTENER/status")" = "$tracer" ]; }
+	eventually 10 traced
+	run ! curl -sS --max-time 10 "$URL/" -d "$2"
+	wait "$tracer" || true
+	ended 137
+}
+
+@test "killed with -9 in the middle of a delivery, and delivered again: stored once" {
+	want=0
+	for at in recvfrom pwrite64 fdatasync sendmsg; do
+		want=$((want + 1))
+		alert="{\"service\":\"web\",\"action\":\"up\",\"key\":\"$at\"}"
+		killed_at "$at" "$alert"
+		if [ "$at" = sendmsg ]; then
+			is "$(alerts_stored)" "$want" 'it was on the disk before the answer was sent'
+		fi
+		listen
+		is "$at $(status / -d "$alert")" "$at 200"
+		is "$at $(alerts_stored)" "$at $want"
+		stop_all
+	done
+	is "$(sql "select max(seen) from alert where body like '%sendmsg%'")" 2
+}
+
+@test "fifty senders at once, twenty alerts each: every one stored once" {
+	listen
+	sender() {
+		local i
+		for i in $(seq 20); do
+			printf 'next\nurl=%s/\ndata={"service":"web","action":"up","key":"%s-%s"}\noutput=/dev/null\nwrite-out=%%{http_code}\\n\n' "$URL" "$1" "$i"
+		done | sed 1d | curl -sS -K -
+	}
+	for s in $(seq 50); do sender "$s" >"$BATS_TEST_TMPDIR/s.$s" 3>&- & senders="${senders:-} $!"; done
+	wait $senders
+	is "$(cat "$BATS_TEST_TMPDIR"/s.* | sort | uniq -c | tr -s ' ')" ' 1000 200'
+	is "$(sql 'select count(*), count(distinct dedup), max(seen) from alert')" '1000|1000|1'
+	is "$(metric listen_stored_total)" 1000
+}
+
+@test "the store held by another program: 503 with Retry-After, then 200, and nobody else waits for it" {
+	listen
+	is "$(status / -d '{"service":"web","key":"a"}')" 200
+	mkfifo "$BATS_TEST_TMPDIR/hold"
+	sqlite3 "$BATS_TEST_TMPDIR/store.db" <"$BATS_TEST_TMPDIR/hold" 3>&- &
+	PIDS="${PIDS:-} $!"
+	exec 7>"$BATS_TEST_TMPDIR/hold"
+	echo 'begin immediate;' >&7
+	held() { ! sqlite3 "$BATS_TEST_TMPDIR/store.db" 'begin immediate' 2>/dev/null; }
+	eventually 5 held
+	curl -sSi --max-time 30 "$URL/" -d '{"service":"web","key":"b"}' >"$BATS_TEST_TMPDIR/first" 3>&- &
+	first=$!
+	since=$SECONDS
+	wait "$first"
+	[ $((SECONDS - since)) -le 13 ]
+	has "$(head -n 1 "$BATS_TEST_TMPDIR/first")" 503
+	grep -q '^Retry-After: 5' "$BATS_TEST_TMPDIR/first"
+	has "$(tail -n 1 "$BATS_TEST_TMPDIR/first")" 'nothing is stored: deliver it again'
+	since=$SECONDS
+	is "$(status / -d '{"service":"web","key":"b"}') $(status /healthz)" '503 503' 'at once, not after ten seconds more'
+	[ $((SECONDS - since)) -le 1 ]
+	echo 'rollback;' >&7
+	exec 7>&-
+	back() { [ "$(status / -d '{"service":"web","key":"b"}')" = 200 ]; }
+	eventually 5 back
+	is "$(status /healthz)" 200
+	is "$(sql 'select count(*), max(seen) from alert')" '2|1'
+	grep -q 'the alert store is away' "$LOG"
+	grep -q 'the alert store is back' "$LOG"
+}
+
+@test "a store that may not be written: it starts, says so, and answers 503 until it may" {
+	[ "$(id -u)" = 0 ] || skip 'needs root, to give up what lets root write anywhere'
+	mkdir -m 555 "$BATS_TEST_TMPDIR/closed"
+	export AUTOSCALE_ALERTS=sqlite:$BATS_TEST_TMPDIR/closed/a.db
+	LOG=$BATS_TEST_TMPDIR/log
+	setpriv --bounding-set=-dac_override,-dac_read_search "$AS_BIN/as-listen" --listen 127.0.0.1:0 2>"$LOG" 3>&- &
+	LISTENING=$!
+	listening
+	is "$(status / -d '{"service":"web"}') $(status /healthz)" '503 503'
+	is "$(metric store_up)" 0
+	chmod 755 "$BATS_TEST_TMPDIR/closed"
+	back() { [ "$(status / -d '{"service":"web","key":"a"}')" = 200 ]; }
+	eventually 5 back
+	is "$(status /healthz) $(metric store_up)" '200 1'
+	is "$(sqlite3 "$BATS_TEST_TMPDIR/closed/a.db" 'select count(*) from alert')" 1
+}
+
+@test "a schema that is newer, or a file that is no database: exit 78 before it listens" {
+	echo 'no database at all, just text that is long enough' >"$BATS_TEST_TMPDIR/store.db"
+	run -78 as-listen --listen 127.0.0.1:0
+	has "$output" "$BATS_TEST_TMPDIR/store.db"
+	rm "$BATS_TEST_TMPDIR/store.db"
+	as-policy list
+	sql 'update schema_version set version = version + 1000'
+	run -78 as-listen --listen 127.0.0.1:0
+}
+
+# ---- who may ----
+
+# sign TIMESTAMP BODY [KEY]: curl's arguments for a signed request, in SIGNED
+sign() {
+	local mac
+	mac=$(printf '%s.%s' "$1" "$2" | openssl dgst -sha256 -hmac "${3:-key-of-the-test}" -r)
+	SIGNED=(-H "X-Autoscale-Timestamp: $1" -H "X-Autoscale-Signature: sha256=${mac%% *}" --data-binary "$2")
+}
+
+@test "bearer tokens: any line of the file will do; others get 401 and no reason" {
+	secret token $'# of the first sender\nfirst-token-0123456789\n\nsecond-token-0123456789'
+	listen --token-file "$BATS_TEST_TMPDIR/token"
+	alert='{"service":"web","action":"up","key":"k"}'
+	bearer() { status "${2:-/}" -H "Authorization: $1" -d "$alert"; }
+	is "$(bearer 'Bearer first-token-0123456789') $(bearer 'bearer second-token-0123456789')" '200 200'
+	for wrong in 'Bearer first-token-012345678' 'Bearer first-token-01234567890' 'Bearer' 'Bearer ' 'Basic first-token-0123456789' \
+		'first-token-0123456789' 'Bearer # of the first sender' 'Bearer FIRST-TOKEN-0123456789'; do
+		is "$wrong $(bearer "$wrong")" "$wrong 401"
+		is "$(cat "$BATS_TEST_TMPDIR/body" 2>/dev/null)" ''
+	done
+	is "$(ask / -d "$alert")" '401 {"message":"not authorised"}'
+	is "$(ask / -d "$alert" -H 'Authorization: Bearer x')" '401 {"message":"not authorised"}'
+	has "$(curl -sSi "$URL/" -d x)" 'WWW-Authenticate: Bearer'
+	is "$(sql 'select count(*), max(seen) from alert')" '1|2'
+	is "$(status /healthz) $(status /metrics) $(status /metrics -H 'Authorization: Bearer first-token-0123456789')" '200 401 200'
+	grep -q ' ' "$LOG"
+	run -1 grep -q token-0123456789 "$LOG"
+}
+
+@test "a hangup signal reads the tokens again; a file that is wrong leaves them as they were" {
+	secret token old-token-0123456789
+	listen -v --token-file "$BATS_TEST_TMPDIR/token"
+	with() { status / -H "Authorization: Bearer $1" -d '{"service":"web"}'; }
+	secret token new-token-0123456789
+	is "$(with new-token-0123456789) $(with old-token-0123456789)" '401 200'
+	kill -HUP "$LISTENER"
+	eventually 5 grep -q 'the secrets are read again' "$LOG"
+	is "$(with new-token-0123456789) $(with old-token-0123456789)" '200 401'
+	chmod 644 "$BATS_TEST_TMPDIR/token"
+	kill -HUP "$LISTENER"
+	eventually 5 grep -q 'the secrets stay as they were' "$LOG"
+	is "$(with new-token-0123456789)" 200
+}
+
+@test "signed requests: a wrong key, an old or coming time, an altered byte and a second use are 401" {
+	secret key $'another-key\nkey-of-the-test'
+	listen --hmac-file "$BATS_TEST_TMPDIR/key"
+	alert='{"service":"web","action":"up"}'
+	now=$(date +%s)
+	sign "$now" "$alert"
+	is "$(status / "${SIGNED[@]}")" 200
+	is "$(ask / "${SIGNED[@]}")" '401 {"message":"not authorised"}' 'the same again'
+	is "$(status / -H "X-Autoscale-Timestamp: $now" -H "$(sed 's/=\(.*\)/=\U\1/' <<<"${SIGNED[3]}")" -d "$alert")" 401 'in other letters'
+	sign "$now" "$alert" another-key
+	is "$(status / "${SIGNED[@]}")" 200 'by the other key of the file'
+	sign "$now" "$alert" wrong-key
+	is "$(status / "${SIGNED[@]}")" 401
+	for off in -310 310 -3600; do
+		sign $((now + off)) "$alert"
+		is "$off $(status / "${SIGNED[@]}")" "$off 401"
+	done
+	sign $((now - 280)) "$alert"
+	is "$(status / "${SIGNED[@]}")" 200
+	sign "$now" "$alert "
+	is "$(status / "${SIGNED[@]:0:4}" -d "$alert")" 401 'one byte less'
+	is "$(status / -H "X-Autoscale-Timestamp: $((now - 1))" "${SIGNED[@]:2}")" 401 'another time than what was signed'
+	for wrong in '' "x$now" "-$now" "$now.0" 99999999999999999999999; do
+		sign "$wrong" "$alert"
+		is "$wrong $(status / "${SIGNED[@]}")" "$wrong 401"
+	done
+	for wrong in '' sha256= sha256=00 "sha1=$(printf '0%.0s' {1..64})" "sha256=$(printf 'g%.0s' {1..64})" "sha256=$(printf '0%.0s' {1..64})"; do
+		is "$wrong $(status / -H "X-Autoscale-Timestamp: $now" -H "X-Autoscale-Signature: $wrong" -d "$alert")" "$wrong 401"
+	done
+	is "$(status / -d "$alert") $(status / -H "X-Autoscale-Timestamp: $now" -d "$alert")" '401 401'
+	is "$(alerts_stored)" 3
+}
+
+@test "a signed request that was told to come again may come with the same signature" {
+	secret key key-of-the-test
+	mkdir "$BATS_TEST_TMPDIR/closed"
+	export AUTOSCALE_ALERTS=sqlite:$BATS_TEST_TMPDIR/closed/a.db
+	listen --hmac-file "$BATS_TEST_TMPDIR/key"
+	sqlite3 "$BATS_TEST_TMPDIR/closed/a.db" 'alter table alert rename to elsewhere'
+	sign "$(date +%s)" '{"service":"web"}'
+	is "$(status / "${SIGNED[@]}")" 503
+	sqlite3 "$BATS_TEST_TMPDIR/closed/a.db" 'alter table elsewhere rename to alert'
+	back() { [ "$(status / "${SIGNED[@]}")" = 200 ]; }
+	eventually 5 back
+	is "$(status / "${SIGNED[@]}")" 401
+}
+
+@test "with both files either credential will do; metrics are for this machine where nobody can show a token" {
+	secret token some-token-0123456789
+	secret key key-of-the-test
+	listen --token-file "$BATS_TEST_TMPDIR/token" --hmac-file "$BATS_TEST_TMPDIR/key"
+	is "$(status / -H 'Authorization: Bearer some-token-0123456789' -d '{"service":"web"}')" 200
+	sign "$(date +%s)" '{"service":"web"}'
+	is "$(status / "${SIGNED[@]}") $(status / -d '{"service":"web"}')" '200 401'
+	listen --hmac-file "$BATS_TEST_TMPDIR/key"
+	is "$(status /metrics)" 200
+}
+
+@test "files with secrets that others may read are 77; missing, empty and endless ones 78" {
+	secret token some-token-0123456789
+	chmod 640 "$BATS_TEST_TMPDIR/token"
+	run -77 as-listen --listen 127.0.0.1:0 --token-file "$BATS_TEST_TMPDIR/token"
+	has "$output" 'chmod 600'
+	run -77 as-listen --listen 127.0.0.1:0 --hmac-file "$BATS_TEST_TMPDIR/token"
+	run -78 as-listen --listen 127.0.0.1:0 --token-file "$BATS_TEST_TMPDIR/nowhere"
+	rm "$BATS_TEST_TMPDIR/token"
+	secret token '# nothing'
+	run -78 as-listen --listen 127.0.0.1:0 --token-file "$BATS_TEST_TMPDIR/token"
+	run -78 as-listen --listen 127.0.0.1:0 --hmac-file /dev/zero
+	run -78 as-listen --listen 127.0.0.1:0 --token-file "$BATS_TEST_TMPDIR"
+}
+
+@test "an address that others reach is refused without credentials and without TLS" {
+	secret token some-token-0123456789
+	run -78 as-listen --listen 0.0.0.0:0
+	has "$output" '--token-file'
+	run -78 as-listen --listen '[::]:0' --no-tls
+	run -78 as-listen --listen 0.0.0.0:0 --token-file "$BATS_TEST_TMPDIR/token"
+	has "$output" '--no-tls'
+	listen --listen 0.0.0.0:0 --token-file "$BATS_TEST_TMPDIR/token" --no-tls
+	is "$(status / -d '{}')" 401
+}
+
+@test "an address in use is 69, one that is no address 64" {
+	listen
+	run -69 as-listen --listen "${URL#http://}"
+	has "$output" 'is in use'
+	for a in nowhere 127.0.0.1 127.0.0.1: :9197 '::1:9197' '[::1]' '[::1]:' example.com:80 127.0.0.1:99999 127.0.0.1:x; do
+		run -64 as-listen --listen "$a"
+	done
+	run -64 as-listen --tls-cert x
+	run -64 as-listen --max-body 0
+	run -64 as-listen operand
+}
+
+@test "IPv6 and localhost" {
+	listen --listen localhost:0
+	has "$URL" http://127.0.0.1:
+	[ -e /proc/net/if_inet6 ] || skip 'no IPv6 here'
+	listen --listen '[::1]:0'
+	has "$URL" 'http://[::1]:'
+	is "$(status / -d '{"service":"web"}')" 200
+}
+
+# ---- TLS ----
+
+# certificate NAME: NAME.crt and NAME.key, for localhost, signed by itself
+certificate() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$1" \
+		-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -keyout "$BATS_TEST_TMPDIR/$1.key" -out "$BATS_TEST_TMPDIR/$1.crt" 2>/dev/null
+	chmod 600 "$BATS_TEST_TMPDIR/$1.key"
+}
+
+@test "TLS 1.2 and 1.3 are served, older and plain are not; a wrong certificate is seen by the sender" {
+	certificate ours
+	certificate other
+	listen --tls-cert "$BATS_TEST_TMPDIR/ours.crt" --tls-key "$BATS_TEST_TMPDIR/ours.key"
+	has "$URL" https://127.0.0.1:
+	tls() { status / --cacert "$BATS_TEST_TMPDIR/${1:-ours}.crt" -d '{"service":"web"}' "${@:2}"; }
+	is "$(tls) $(tls ours --tls-max 1.2) $(tls ours --tlsv1.3)" '200 200 200'
+	run -35 tls ours --ciphers DEFAULT@SECLEVEL=0 --tlsv1.0 --tls-max 1.1
+	run -60 tls other
+	run ! curl -sS --max-time 5 "http${URL#https}/" -d '{"service":"web"}'
+	is "$(alerts_stored)" 3
+	is "$(tls)" 200 'it serves on'
+}
+
+@test "a key that others may read is 77; one that belongs to another certificate, or no key at all, 78" {
+	certificate ours
+	certificate other
+	run -78 as-listen --listen 127.0.0.1:0 --tls-cert "$BATS_TEST_TMPDIR/ours.crt" --tls-key "$BATS_TEST_TMPDIR/other.key"
+	secret nonsense 'no key'
+	run -78 as-listen --listen 127.0.0.1:0 --tls-cert "$BATS_TEST_TMPDIR/ours.crt" --tls-key "$BATS_TEST_TMPDIR/nonsense"
+	chmod 644 "$BATS_TEST_TMPDIR/ours.key"
+	run -77 as-listen --listen 127.0.0.1:0 --tls-cert "$BATS_TEST_TMPDIR/ours.crt" --tls-key "$BATS_TEST_TMPDIR/ours.key"
+}
+
+# ---- how much ----
+
+# at_once N [CURL ARGUMENT...]: N deliveries on one connection, a status a line
+at_once() { curl -sS -o /dev/null -w '%{http_code}\n' -d '{"service":"web"}' "${@:2}" "$URL/?rule=[1-$1]"; }
+
+@test "a client that asks more often than --rate is told to come later; after a second it may again" {
+	listen --rate 5
+	at_once 8 >"$BATS_TEST_TMPDIR/answers"
+	is "$(sort "$BATS_TEST_TMPDIR/answers" | uniq -c | tr -s ' ' | tr '\n' ';')" ' 5 200; 3 429;'
+	grep -q '^Retry-After: 1' <(curl -sSi "$URL/" -d '{"service":"web"}')
+	again() { [ "$(status / -d '{"service":"web"}')" = 200 ]; }
+	eventually 3 again
+	is "$(alerts_stored)" 6
+}
+
+@test "--rate-all counts deliveries of senders who may deliver, and nobody else" {
+	secret token some-token-0123456789
+	listen --rate 0 --rate-all 3 --token-file "$BATS_TEST_TMPDIR/token"
+	at_once 10 >"$BATS_TEST_TMPDIR/answers"
+	is "$(sort "$BATS_TEST_TMPDIR/answers" | uniq -c | tr -s ' ')" ' 10 401'
+	at_once 5 -H 'Authorization: Bearer some-token-0123456789' >"$BATS_TEST_TMPDIR/answers"
+	is "$(sort "$BATS_TEST_TMPDIR/answers" | uniq -c | tr -s ' ' | tr '\n' ';')" ' 3 200; 2 429;'
+}
+
+@test "slow senders are cut after --max-time, in the head as in the body, however steadily they drip" {
+	listen --max-time 1s
+	drip() { # ends when the other side has closed
+		exec 8<>"/dev/tcp/127.0.0.1/${URL##*:}"
+		printf '%s' "$1" >&8
+		while printf 'x' >&8; do sleep 0.1; done 2>/dev/null
+		exec 8>&-
+	}
+	for start in $'POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ' $'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n' ''; do
+		(trap '' PIPE; drip "$start") 3>&- & drips="${drips:-} $!"
+	done
+	since=$SECONDS
+	wait $drips
+	[ $((SECONDS - since)) -le 4 ]
+	none_open() { [ "$(metric listen_connections)" = 1 ]; }
+	eventually 5 none_open
+	is "$(metric listen_cut_total)" 1 'the one whose head was there'
+	is "$(status / -d '{"service":"web"}')" 200
+}
+
+@test "headers of more than 32 KiB are refused" {
+	listen
+	head -c 40000 /dev/zero | tr '\0' x | sed 's/^/X-Long: /' >"$BATS_TEST_TMPDIR/header"
+	is "$(status / -H @"$BATS_TEST_TMPDIR/header" -d '{"service":"web"}')" 431
+	is "$(alerts_stored)" 0
+}
+
+@test "no more than --max-connections at once, half of them of one client; who waits is served when others end" {
+	listen --max-connections 4 --max-time 2s
+	hold() { # ADDRESS: a connection that says nothing
+		socat -u "TCP:${URL#http://},bind=$1" - 3>&- &
+		PIDS="${PIDS:-} $!"
+	}
+	hold 127.0.0.2
+	hold 127.0.0.2
+	open() { [ "$(metric listen_connections)" = "$1" ]; }
+	eventually 5 open 3
+	run ! status / --interface 127.0.0.2 -d '{"service":"web"}'
+	is "$(status / -d '{"service":"web"}')" 200 'another client'
+	hold 127.0.0.3
+	hold 127.0.0.3
+	is "$(status / -d '{"service":"web"}')" 200 'after it has waited'
+	is "$(alerts_stored)" 2
+}
+
+@test "twenty thousand requests of every kind do not make it grow" {
+	secret token some-token-0123456789
+	listen --rate 0 --rate-all 0 --token-file "$BATS_TEST_TMPDIR/token"
+	round() {
+		hey -n "$1" -c 20 -m POST -H 'Authorization: Bearer some-token-0123456789' -d '{"service":"web","key":"k"}' "$URL/"
+		hey -n "$1" -c 20 -m POST -H 'Authorization: Bearer some-token-0123456789' -d 'nonsense' "$URL/"
+		hey -n "$1" -c 20 -m POST -d '{"service":"web"}' "$URL/"
+		hey -n "$1" -c 20 "$URL/healthz"
+	}
+	size() { awk '/^RssAnon/ { print $2 }' "/proc/$LISTENER/status"; }
+	round 500 >/dev/null
+	before=$(size)
+	round 5000 >"$BATS_TEST_TMPDIR/hey"
+	after=$(size)
+	is "$(grep -E '^ *\[[0-9]+\]' "$BATS_TEST_TMPDIR/hey" | tr -s ' \t' ' ' | tr '\n' ';')" \
+		' [200] 5000 responses; [200] 5000 responses; [401] 5000 responses; [200] 5000 responses;'
+	is "$(sql 'select count(*), sum(seen) from alert')" '2|11000'
+	case $AS_BIN in *sanitize*) return ;; esac # keeps what was freed
+	[ $((after - before)) -le 256 ] || is "grew from $before kB to $after kB" 'by 256 kB at most'
+}
+
+# ---- a service manager's socket ----
+
+@test "socket activation: the socket that was passed is used, whatever --listen says" {
+	port=$((20000 + RANDOM % 12000))
+	activate() {
+		systemd-socket-activate -E AUTOSCALE_STORE -E AUTOSCALE_CONF -l "127.0.0.1:$port" "$AS_BIN/as-listen" "$@" >/dev/null 2>"$BATS_TEST_TMPDIR/log" 3>&- &
+		LISTENER=$!
+		LISTENING="${LISTENING:-} $LISTENER"
+		URL=http://127.0.0.1:$port
+	}
+	activate --listen 127.0.0.1:1
+	up() { [ "$(status /healthz 2>/dev/null)" = 200 ]; }
+	eventually 10 up
+	is "$(sed -n 's/.*: listening on //p' "$BATS_TEST_TMPDIR/log")" "$URL"
+	is "$(status / -d '{"service":"web"}')" 200
+	kill -TERM "$LISTENER"
+	ended 143
+	activate -n
+	eventually 10 up
+}
+
+@test "socket activation: variables that are for another process are left alone, wrong ones refused" {
+	LISTEN_PID=1 LISTEN_FDS=1 listen
+	is "$(status /healthz)" 200
+	run -78 bash -c 'LISTEN_PID=$$ LISTEN_FDS=2 exec as-listen'
+	run -78 bash -c 'exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec as-listen'
+	has "$output" 'no listening socket'
 }

@@ -10,7 +10,7 @@
 
 #include "base/banned.h"
 
-static struct listen l = {.intake.rearm_ms = 60000, .rate = {.client = 500, .all = 1000}};
+static struct listen l = {.intake.rearm_ms = 60000, .rate = {.client = 1000, .all = 2000}};
 static const char *address = "127.0.0.1:9197", *token_file, *hmac_file, *cert_file, *key_file;
 static int64_t max_body = LINE_MAX_BYTES, max_connections = 256, request_ms = 10000;
 static bool no_tls;
@@ -33,8 +33,8 @@ static const struct option_row options[] = {
 	{0, "max-connections", OPTION_COUNT, "N", &max_connections,
      "connections at once (256), half of them of one client"},
 	{0, "max-time", OPTION_DURATION, "DURATION", &request_ms, "cut a request that takes longer (10s)"},
-	{0, "rate", OPTION_COUNT, "N", &l.rate.client, "requests a second of one client (500); 0: no limit"},
-	{0, "rate-all", OPTION_COUNT, "N", &l.rate.all, "deliveries a second of all clients (1000); 0: no limit"},
+	{0, "rate", OPTION_COUNT, "N", &l.rate.client, "requests a second of one client (1000); 0: no limit"},
+	{0, "rate-all", OPTION_COUNT, "N", &l.rate.all, "deliveries a second of all clients (2000); 0: no limit"},
 	{0},
 };
 static const struct command command = {"as-listen", "take alerts over HTTP and store each once", "", options};

@@ -270,13 +270,11 @@ static void deliver(struct listen *l, struct request *r)
 		later(r, 503, AWAY_RETRY_S, "the alert store is away, nothing is stored: deliver it again");
 		return;
 	}
-	in->how = l->how;
-	if (r->path[1])
-		in->how.source = r->path + 1;
-	in->how.service = given(r->params[PARAM_SERVICE], in->how.service);
-	in->how.service_field = given(r->params[PARAM_SERVICE_FIELD], in->how.service_field);
-	in->how.action = given(r->params[PARAM_ACTION], in->how.action);
-	in->how.rule = given(r->params[PARAM_RULE], in->how.rule);
+	in->how.source = given(r->path + 1, l->how.source);
+	in->how.service = given(r->params[PARAM_SERVICE], l->how.service);
+	in->how.service_field = given(r->params[PARAM_SERVICE_FIELD], l->how.service_field);
+	in->how.action = given(r->params[PARAM_ACTION], l->how.action);
+	in->how.rule = given(r->params[PARAM_RULE], l->how.rule);
 	if (intake_document(in, r->body.p ? r->body.p : "", r->body.n, &r->result, &err) < 0 ||
 	    intake_commit(in, &err) < 0) {
 		r->result = (struct intake_result){0};

@@ -103,6 +103,7 @@ static int resolve(const char *text, struct sockaddr_storage *out, socklen_t *n,
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
 	                               .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
 	const char *colon = strrchr(text, ':');
+	const size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
 	struct addrinfo *found = NULL;
 	char host[64];
 	size_t len = colon ? (size_t)(colon - text) : 0;
@@ -118,7 +119,9 @@ static int resolve(const char *text, struct sockaddr_storage *out, socklen_t *n,
 	host[len] = '\0';
 	if (strcmp(host, "localhost") == 0)
 		(void)snprintf(host, sizeof host, "127.0.0.1");
-	if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
+	/* getaddrinfo(3) takes a port of any size, by its last 16 bits */
+	if (!digits || digits > 5 || colon[1 + digits] || strtol(colon + 1, NULL, 10) > 65535 ||
+	    getaddrinfo(host, colon + 1, &hints, &found) != 0)
 		return err_set(err, ERR_USAGE, "--listen: no numeric address and port: %s:%s", host, colon + 1);
 	memcpy(out, found->ai_addr, found->ai_addrlen);
 	*n = found->ai_addrlen;
