@@ -31,7 +31,7 @@ stop_all() {
 		wait "$p" || status=$?
 		[ "$status" = 143 ] || { echo "# as-listen ended with $status"; cat "$BATS_TEST_TMPDIR"/log*; bad=1; } >&2
 	done
-	for p in ${PIDS:-}; do kill -KILL "$p" 2>/dev/null && wait "$p" 2>/dev/null; done
+	for p in ${PIDS:-}; do kill -TERM "$p" 2>/dev/null && wait "$p" 2>/dev/null; done
 	LISTENING='' PIDS=''
 	return $bad
 }
@@ -584,23 +584,44 @@ at_once() { curl -sS -o /dev/null -w '%{http_code}\n' -d '{"service":"web"}' "${
 
 # ---- a service manager's socket ----
 
-@test "socket activation: the socket that was passed is used, whatever --listen says" {
-	port=$((20000 + RANDOM % 12000))
-	activate() {
-		systemd-socket-activate -E AUTOSCALE_STORE -E AUTOSCALE_CONF -l "127.0.0.1:$port" "$AS_BIN/as-listen" "$@" >/dev/null 2>"$BATS_TEST_TMPDIR/log" 3>&- &
-		LISTENER=$!
-		LISTENING="${LISTENING:-} $LISTENER"
-		URL=http://127.0.0.1:$port
-	}
-	activate --listen 127.0.0.1:1
-	up() { [ "$(status /healthz 2>/dev/null)" = 200 ]; }
-	eventually 10 up
+# manager COMMAND...: as a service manager does, it holds a socket, prints its port, and starts the command on it each time
+# that it has ended. A USR1 stops the command; a TERM that and itself.
+manager() {
+	exec perl -MIO::Socket::INET -MPOSIX -e '
+		$| = 1;
+		$^F = 9; # what is opened now is passed on
+		$socket = IO::Socket::INET->new(Listen => 128, LocalAddr => "127.0.0.1") or die;
+		print $socket->sockport, "\n";
+		POSIX::dup2(fileno($socket), 3) if fileno($socket) != 3;
+		$SIG{USR1} = sub { kill "TERM", $pid };
+		$SIG{TERM} = sub { kill "TERM", $pid; waitpid $pid, 0; exit 0 };
+		for (;;) {
+			unless ($pid = fork) { $ENV{LISTEN_PID} = $$; $ENV{LISTEN_FDS} = 1; exec @ARGV }
+			waitpid $pid, 0;
+			die unless $? >> 8 == 143;
+		}' "$@"
+}
+
+@test "socket activation: the passed socket is used, and no delivery is refused while as-listen is started again" {
+	manager as-listen --listen 127.0.0.1:1 >"$BATS_TEST_TMPDIR/port" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
+	manager=$!
+	PIDS=$manager
+	starts() { [ "$(grep -c 'listening on' "$BATS_TEST_TMPDIR/log")" = "$1" ]; }
+	eventually 10 starts 1
+	URL=http://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/port")
 	is "$(sed -n 's/.*: listening on //p' "$BATS_TEST_TMPDIR/log")" "$URL"
-	is "$(status / -d '{"service":"web"}')" 200
-	kill -TERM "$LISTENER"
-	ended 143
-	activate -n
-	eventually 10 up
+	for i in 1 2 3; do
+		kill -USR1 "$manager"
+		for j in 1 2 3 4 5; do
+			status / -d "{\"service\":\"web\",\"key\":\"$i$j\"}"
+			echo
+		done >>"$BATS_TEST_TMPDIR/answers"
+		eventually 10 starts $((i + 1))
+	done
+	kill -TERM "$manager"
+	wait "$manager"
+	is "$(sort "$BATS_TEST_TMPDIR/answers" | uniq -c | tr -s ' ')" ' 15 200'
+	is "$(alerts_stored)" 15
 }
 
 @test "socket activation: variables that are for another process are left alone, wrong ones refused" {

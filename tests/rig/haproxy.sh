@@ -20,6 +20,7 @@ haproxy_up() {
 		frontend fe
 		    bind 127.0.0.1:$port
 		    maxconn 4000
+		    http-request use-service prometheus-exporter if { path /metrics }
 		    use_backend api if { path_beg /api }
 		    default_backend web
 		backend web

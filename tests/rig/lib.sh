@@ -51,17 +51,19 @@ rig_install() {
 	command -v "$3" >/dev/null || "$RIG_TOP/tests/deps.sh" "$2" >&2 || rig_fail "$1" 69 "cannot install $2"
 }
 
-# rig_venv SERVER PACKAGE: set RIG_VENV to a Python environment that holds PACKAGE; kept for the next time.
+# rig_venv SERVER PACKAGE...: set RIG_VENV to a Python environment that holds them; kept for the next time.
+# Not compiled: that takes longer than the download, for files of which most are never read.
 rig_venv() {
+	local holds=${*:2}
 	RIG_VENV=$RIG_TOP/build/rig-cache/${1%%[0-9]*}
 	mkdir -p "$RIG_TOP/build/rig-cache"
 	(
 		flock 9
-		[ "$(cat "$RIG_VENV/.holds" 2>/dev/null)" != "$2" ] || exit 0
+		[ "$(cat "$RIG_VENV/.holds" 2>/dev/null)" != "$holds" ] || exit 0
 		python3 -c 'import ensurepip, venv' 2>/dev/null || "$RIG_TOP/tests/deps.sh" venv || exit
 		rm -rf "$RIG_VENV"
-		python3 -m venv "$RIG_VENV" && "$RIG_VENV/bin/pip" install -q "$2" && echo "$2" >"$RIG_VENV/.holds"
-	) 9>"$RIG_VENV.lock" >>"$RIG/$1.log" 2>&1 || rig_fail "$1" 69 "cannot install $2"
+		python3 -m venv "$RIG_VENV" && "$RIG_VENV/bin/pip" install -q --no-compile "${@:2}" && echo "$holds" >"$RIG_VENV/.holds"
+	) 9>"$RIG_VENV.lock" >>"$RIG/$1.log" 2>&1 || rig_fail "$1" 69 "cannot install $holds"
 }
 
 # rig_export NAME VALUE
