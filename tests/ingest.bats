@@ -358,7 +358,7 @@ manual_block() { awk '/^\.Sh / { on = $2 == "EXAMPLES" } /^\.Bd/ { n++; inside =
 @test "examples: what Prometheus and Alertmanager would send by them asks for the action" {
 	! command -v promtool || promtool check rules "$TOP/examples/prometheus-rules.yml"
 	! command -v amtool || amtool check-config "$TOP/examples/alertmanager.yml"
-	labels=$(sed -n 's/.*labels: {\(.*\)}/\1/p' "$TOP/examples/prometheus-rules.yml" | sed -E 's/([a-z]+): ([a-z-]+)/"\1": "\2"/g')
+	labels=$(sed -n 's/.*labels: {service: [^,]*, \(.*\)}/\1/p' "$TOP/examples/prometheus-rules.yml" | sed -E 's/([a-z]+): ([a-z-]+)/"\1": "\2"/g')
 	while read -r l; do
 		jq -nc --argjson l "{$l}" '{version: "4", alerts: [{status: "firing", labels: ($l + {service: "web"}), annotations: {value: "120.5", threshold: "100"}, startsAt: "2026-11-24T10:00:00Z", fingerprint: $l.action}]}'
 	done <<<"$labels" >"$BATS_TEST_TMPDIR/in"

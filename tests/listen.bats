@@ -118,6 +118,25 @@ secret() { (umask 077 && printf '%s\n' "$2" >"$BATS_TEST_TMPDIR/$1"); }
 	is "$(alerts_stored)" 1
 }
 
+@test "an option of the source that is missing or wrong is 422 with the reason; with a mended URL the same is taken" {
+	listen
+	match='[{"@timestamp":"2026-11-23T23:40:16.197Z","metric_cpu.pct_avg":0.95,"metric_agg_value":0.95,"docker":{"service":"web"},"num_hits":2,"num_matches":1}]'
+	run -0 ask /elastalert -d "$match"
+	has "$output" 422
+	has "$output" --rule
+	is "$(status '/elastalert?rule=cpu&threshold=high' -d "$match") $(status '/elastalert?rule=cpu&service-field=%5B' -d "$match")" '422 422'
+	is "$(as-fetch-alerts -n)" ''
+	is "$(status '/elastalert?rule=cpu&threshold=0.8' -d "$match")" 200
+	is "$(as-fetch-alerts | jq -c '.alert | [.rule, .value, .threshold]')" '["cpu",0.95,0.8]'
+}
+
+@test "a subscription of SNS stores nothing, is 200, and is told to a person" {
+	listen
+	is "$(ask /cloudwatch -d '{"Type":"SubscriptionConfirmation","MessageId":"m","TopicArn":"arn:aws:sns:eu-west-1:1:t","Token":"t","SubscribeURL":"http://127.0.0.1:9/","Message":"m","Timestamp":"2026-11-24T10:00:00Z"}')" \
+		'200 {"stored":0,"seen":0,"dead":0,"message":"nothing to act on"}'
+	grep -q 'nothing is fetched by itself' "$LOG"
+}
+
 @test "bodies up to --max-body are taken, longer ones are 413, said or not said before" {
 	listen --max-body 1000
 	body() { jq -nc --arg s "$(printf 'x%.0s' $(seq "$1"))" '{service: "web", labels: {pad: $s}}' | tr -d '\n'; }
@@ -326,17 +345,18 @@ sign() {
 	alert='{"service":"web","action":"up","key":"k"}'
 	bearer() { status "${2:-/}" -H "Authorization: $1" -d "$alert"; }
 	is "$(bearer 'Bearer first-token-0123456789') $(bearer 'bearer second-token-0123456789')" '200 200'
-	for wrong in 'Bearer first-token-012345678' 'Bearer first-token-01234567890' 'Bearer' 'Bearer ' 'Basic first-token-0123456789' \
+	basic() { printf 'Basic %s' "$(printf '%s' "$1" | base64 -w 0)"; }
+	is "$(bearer "$(basic sns:first-token-0123456789)") $(bearer "$(basic :second-token-0123456789)")" '200 200' 'for senders that can only log in'
+	for wrong in "$(basic first-token-0123456789)" "$(basic sns:first-token-012345678)" "$(basic first-token-0123456789:)" \
+		'Bearer first-token-012345678' 'Bearer first-token-01234567890' 'Bearer' 'Bearer ' 'Basic first-token-0123456789' \
 		'first-token-0123456789' 'Bearer # of the first sender' 'Bearer FIRST-TOKEN-0123456789'; do
 		is "$wrong $(bearer "$wrong")" "$wrong 401"
-		is "$(cat "$BATS_TEST_TMPDIR/body" 2>/dev/null)" ''
 	done
 	is "$(ask / -d "$alert")" '401 {"message":"not authorised"}'
 	is "$(ask / -d "$alert" -H 'Authorization: Bearer x')" '401 {"message":"not authorised"}'
 	has "$(curl -sSi "$URL/" -d x)" 'WWW-Authenticate: Bearer'
-	is "$(sql 'select count(*), max(seen) from alert')" '1|2'
+	is "$(sql 'select count(*), max(seen) from alert')" '1|4'
 	is "$(status /healthz) $(status /metrics) $(status /metrics -H 'Authorization: Bearer first-token-0123456789')" '200 401 200'
-	grep -q ' ' "$LOG"
 	run -1 grep -q token-0123456789 "$LOG"
 }
 

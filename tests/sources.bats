@@ -1,5 +1,5 @@
-# From the real senders of alerts to a container that serves, with no hand in between. The configurations are the
-# README's own, with the addresses and thresholds of the rig.
+# From the real senders of alerts to a container that serves, with no hand in between. The configurations are those of
+# examples/, with the addresses of the rig and the patience of a test.
 
 load lib
 
@@ -23,9 +23,6 @@ kill_tree() {
 	kill "$1" 2>/dev/null || true
 }
 
-# example NAME: the README's block of that name
-example() { sed -n "/^\`\`\`yaml $1\$/,/^\`\`\`\$/p" "$TOP/README.md" | sed '1d;$d'; }
-
 # background COMMAND...: until the end of the test; its errors in NAME.log
 background() {
 	"$@" >"$BATS_TEST_TMPDIR/${1##*/}.out" 2>"$BATS_TEST_TMPDIR/${1##*/}.log" 3>&- &
@@ -37,21 +34,24 @@ who() { [ "$(for _ in $(seq 20); do curl -s --max-time 5 "$AS_RIG_HAPROXY_URL/cg
 
 stored() { [ "$(sql 'select count(*) from alert')" -ge "$1" ]; }
 
-# alertmanager_delivers: to the rig's address, as the README says; everything that comes, every second
+# alertmanager_delivers: to the rig's address, as the example says
 alertmanager_delivers() {
-	{
-		printf 'route: {receiver: autoscale, group_by: [alertname, service], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}\n'
-		example receiver | sed "s,127.0.0.1:9197,$AS_RIG_ALERTMANAGER_TO,; s,/etc/autoscale/token,$AS_RIG_ALERTMANAGER_TOKEN,"
-	} >"$AS_RIG/alertmanager.yml"
+	sed "s,127.0.0.1:9197,$AS_RIG_ALERTMANAGER_TO,; s,/etc/autoscale/listen.token,$AS_RIG_ALERTMANAGER_TOKEN,; s/group_interval: 30s/group_interval: 1s/" \
+		"$TOP/examples/alertmanager.yml" >"$AS_RIG/alertmanager.yml"
 	curl -sSf -X POST "$AS_RIG_ALERTMANAGER_URL/-/reload"
+}
+
+# rules FILE: what Prometheus goes by from now on
+rules() {
+	cat "$1" >"$AS_RIG_ALERTMANAGER_RULES"
+	curl -sSf -X POST "$AS_RIG_PROMETHEUS_URL/-/reload"
 }
 
 @test "load at HAProxy, a rule of Prometheus, Alertmanager, as-listen: a copy serves, and the history names the alert" {
 	web
 	"$TOP/pipelines/reconcile" >/dev/null
 	is "$(servers_up)" 1
-	example rule | sed 's/100/3/' >"$AS_RIG_ALERTMANAGER_RULES"
-	curl -sSf -X POST "$AS_RIG_PROMETHEUS_URL/-/reload"
+	rules <(sed 's/100/3/; s/for: 30s/for: 1s/' "$TOP/examples/prometheus-rules.yml")
 	alertmanager_delivers
 	background as-listen -v --listen "$AS_RIG_ALERTMANAGER_TO" --token-file "$AS_RIG_ALERTMANAGER_TOKEN"
 	background "$TOP/pipelines/autoscale" --follow
@@ -62,7 +62,7 @@ alertmanager_delivers() {
 	eventually 10 grep -q '"outcome":"done"' "$BATS_TEST_TMPDIR/autoscale.out"
 	id=$(sql "select alert_id from alert where status = 'firing'")
 	is "$(as-audit --history | jq -c '[.service, .action, .from, .to, .outcome, .alert_id]')" "[\"web\",\"scale-up\",1,2,\"done\",\"$id\"]"
-	is "$(as-audit --export | jq -c 'select(.record.plan.op == "scale-up") | .record.alert | [.source, .rule, .service, .value > 3, .threshold]' | sort -u)" \
+	is "$(as-audit --export | jq -c 'select(.plan.op == "scale-up") | .alert | [.source, .rule, .service, .value > 3, .threshold]' | sort -u)" \
 		'["alertmanager","Busy","web",true,3]'
 	kill_tree "${PIDS##* }"
 	resolved() { sql 'select status from alert' | grep -q resolved; }
@@ -73,15 +73,14 @@ alertmanager_delivers() {
 }
 
 @test "Alertmanager hears 503 while the store is away and delivers again: stored once" {
-	: >"$AS_RIG_ALERTMANAGER_RULES"
-	curl -sSf -X POST "$AS_RIG_PROMETHEUS_URL/-/reload"
+	rules /dev/null
 	alertmanager_delivers
 	background as-listen -v --listen "$AS_RIG_ALERTMANAGER_TO" --token-file "$AS_RIG_ALERTMANAGER_TOKEN"
 	eventually 10 grep -q 'listening on' "$BATS_TEST_TMPDIR/as-listen.log"
 	sql 'alter table alert rename to elsewhere'
 	curl -sSf -H 'Content-Type: application/json' "$AS_RIG_ALERTMANAGER_URL/api/v2/alerts" \
 		-d '[{"labels": {"alertname": "Full", "service": "db", "action": "scale-up"}}]'
-	eventually 10 grep -q ' POST / 503' "$BATS_TEST_TMPDIR/as-listen.log"
+	eventually 10 grep -q ' POST /alertmanager 503' "$BATS_TEST_TMPDIR/as-listen.log"
 	sql 'alter table elsewhere rename to alert'
 	delivered() { [ "$(sql "select count(*) from alert where service = 'db'")" = 1 ]; }
 	eventually 30 delivered
@@ -100,8 +99,8 @@ alertmanager_delivers() {
 	held() { ! sqlite3 "$BATS_TEST_TMPDIR/store.db" 'begin immediate' 2>/dev/null; }
 	eventually 5 held
 
-	example elastalert | sed "s/50/5/; s/10s/500ms/; s,as-ingest,$AS_BIN/as-ingest\, -c\, $BATS_TEST_TMPDIR/ingest.conf," \
-		>"$AS_RIG_ELASTALERT_RULES/web-errors.yaml"
+	sed "s/num_events: 50/num_events: 5/; s/10s/500ms/; s,\"as-ingest\",\"$AS_BIN/as-ingest\"\, \"-c\"\, \"$BATS_TEST_TMPDIR/ingest.conf\"," \
+		"$TOP/examples/elastalert-rule.yaml" >"$AS_RIG_ELASTALERT_RULES/web-5xx.yaml"
 	for i in 1 2 3 4 5; do
 		jq -nc --arg i "$i" '{"@timestamp": (now | todate), status: 503, request: $i, docker: {service: "web"}}' |
 			curl -sSf -o /dev/null -H 'Content-Type: application/json' -d @- "$AS_RIG_ELASTALERT_SEARCH/logs-1/_doc"
@@ -124,5 +123,11 @@ alertmanager_delivers() {
 	eventually 10 who 2
 	is "$(as-audit --history | jq -c '[.service, .action, .to, .outcome, .alert_id]')" \
 		"[\"web\",\"scale-up\",2,\"done\",\"$(sql 'select alert_id from alert')\"]"
-	is "$(as-audit --export | jq -c 'select(.record.plan.op == "scale-up") | .record.alert | [.source, .rule]' | sort -u)" '["elastalert","web-errors"]'
+	is "$(as-audit --export | jq -c 'select(.plan.op == "scale-up") | .alert | [.source, .rule]' | sort -u)" '["elastalert","web-5xx"]'
+}
+
+@test "what the README shows of the senders' configurations stands so in the examples" {
+	sed -n '/^```yaml$/,/^```$/p' "$TOP/README.md" | grep -v '^```' >"$BATS_TEST_TMPDIR/shown"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/shown")" -ge 8 ]
+	is "$(grep -vFxf <(cat "$TOP"/examples/*) "$BATS_TEST_TMPDIR/shown")" ''
 }

@@ -27,6 +27,8 @@ static const struct option_row options[] = {
 	{0, "service-field", OPTION_TEXT, "PATH", &l.how.service_field, "where the alert names it, such as docker.service"},
 	{0, "action", OPTION_TEXT, "ACTION", &l.how.action, "the action, where the alert names none"},
 	{0, "rule", OPTION_TEXT, "NAME", &l.how.rule, "the rule that fired, where the alert does not say"},
+	{0, "threshold", OPTION_TEXT, "NUMBER", &l.how.threshold, "the threshold, where the alert names none"},
+	{0, "mapping", OPTION_TEXT, "FILE", &l.intake.mapping, "a file that describes further sources"},
 	{0, "rearm", OPTION_DURATION, "DURATION", &l.intake.rearm_ms,
      "a condition repeated this much later is a new alert (60s)"},
 	{0, "max-body", OPTION_COUNT, "BYTES", &max_body, "longer bodies are refused (1048576)"},
@@ -138,7 +140,8 @@ int main(int argc, char **argv)
 	l.front = &front;
 	l.max_body = (size_t)max_body;
 	l.intake.url = front.conf.alerts;
-	l.intake.mapping = front.conf.mapping;
+	if (!l.intake.mapping)
+		l.intake.mapping = front.conf.mapping;
 	if (front.dry_run)
 		l.intake.print = print_alert;
 	int bad = front_open(&front, NULL, NULL, true, &err);

@@ -34,7 +34,7 @@ int secrets_read(const char *path, bool private, size_t max, struct buf *out, st
 /* A file that is NULL gives none. On failure *s stays as it was. */
 int secrets_load(struct secrets *s, const char *token_file, const char *hmac_file, struct err *err);
 void secrets_release(struct secrets *s);
-/* An Authorization header, or NULL. */
+/* An Authorization header, or NULL: "Bearer TOKEN", or "Basic" with the token as the password of any user. */
 bool secrets_token(const struct secrets *s, const char *authorization);
 /* HMAC-SHA256 over "TIMESTAMP.BODY", hex behind "sha256=", and a time (seconds since the epoch) inside the window. mac:
  * what was signed, for the memory below. Any argument from outside may be NULL. */
@@ -83,7 +83,7 @@ void endpoint_client(const struct sockaddr *peer, unsigned char client[CLIENT_BY
 
 /* --- request.c: what the answer is --- */
 
-enum parameter { PARAM_SERVICE, PARAM_SERVICE_FIELD, PARAM_ACTION, PARAM_RULE, PARAMS };
+enum parameter { PARAM_SERVICE, PARAM_SERVICE_FIELD, PARAM_ACTION, PARAM_RULE, PARAM_THRESHOLD, PARAMS };
 #define PARAM_BYTES 256
 
 struct request {

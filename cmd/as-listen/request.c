@@ -189,14 +189,14 @@ void request_begin(struct listen *l, struct request *r)
 	else if (r->length > l->max_body)
 		message(r, 413, "the body is longer than --max-body");
 	else if (r->bad_param)
-		message(r, 422, "the parameters are service, service-field, action and rule, of plain text");
+		message(r, 422, "the parameters are service, service-field, action, rule and threshold, of plain text");
 	else if (!r->by_signature)
 		limit_all(l, r);
 }
 
 void request_param(struct request *r, const char *name, const char *value)
 {
-	static const char *const names[PARAMS] = {"service", "service-field", "action", "rule"};
+	static const char *const names[PARAMS] = {"service", "service-field", "action", "rule", "threshold"};
 
 	for (size_t i = 0; i < PARAMS; i++) {
 		if (strcmp(name, names[i]) != 0)
@@ -275,6 +275,7 @@ static void deliver(struct listen *l, struct request *r)
 	in->how.service_field = given(r->params[PARAM_SERVICE_FIELD], l->how.service_field);
 	in->how.action = given(r->params[PARAM_ACTION], l->how.action);
 	in->how.rule = given(r->params[PARAM_RULE], l->how.rule);
+	in->how.threshold = given(r->params[PARAM_THRESHOLD], l->how.threshold);
 	if (intake_document(in, r->body.p ? r->body.p : "", r->body.n, &r->result, &err) < 0 ||
 	    intake_commit(in, &err) < 0) {
 		r->result = (struct intake_result){0};
@@ -297,7 +298,7 @@ static void deliver(struct listen *l, struct request *r)
 	else if (in->print)
 		(void)snprintf(text, sizeof text, "dry run: nothing is stored");
 	else if (!r->result.stored)
-		(void)snprintf(text, sizeof text, r->result.seen ? "known already" : "it holds no alert");
+		(void)snprintf(text, sizeof text, r->result.seen ? "known already" : "nothing to act on");
 	delivered(r, text);
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -117,17 +118,40 @@ void secrets_release(struct secrets *s)
 	*s = (struct secrets){0};
 }
 
+/* What an Authorization header shows as a token: all behind "Bearer ", or the password of "Basic ", RFC 7617, for
+ * senders that have no other. out: of size 2 * SECRET_BYTES. */
+static bool shown_token(const char *authorization, char *out)
+{
+	unsigned char plain[2 * SECRET_BYTES];
+
+	if (strncasecmp(authorization, "Bearer ", 7) == 0) {
+		(void)snprintf(out, 2 * SECRET_BYTES, "%s", authorization + 7);
+		return true;
+	}
+	const size_t n = strlen(authorization) < 6 ? 0 : strlen(authorization + 6);
+	if (strncasecmp(authorization, "Basic ", 6) != 0 || n / 4 * 3 >= sizeof plain)
+		return false;
+	const int len = EVP_DecodeBlock(plain, (const unsigned char *)authorization + 6, (int)n);
+	if (len < 0)
+		return false;
+	plain[len] = '\0'; /* the padding is decoded to NULs too */
+	const char *colon = strchr((char *)plain, ':');
+	(void)snprintf(out, 2 * SECRET_BYTES, "%s", colon ? colon + 1 : "");
+	OPENSSL_cleanse(plain, sizeof plain);
+	return colon != NULL;
+}
+
 /* Hashes first, so that neither a length nor a common beginning shows in the time; no early end either. */
 bool secrets_token(const struct secrets *s, const char *authorization)
 {
 	unsigned char given[EVP_MAX_MD_SIZE], ours[EVP_MAX_MD_SIZE];
+	char token[2 * SECRET_BYTES];
 	unsigned found = 0;
 
-	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
+	if (!authorization || !shown_token(authorization, token) ||
+	    !EVP_Digest(token, strlen(token), given, NULL, EVP_sha256(), NULL))
 		return false;
-	const char *token = authorization + 7;
-	if (!EVP_Digest(token, strlen(token), given, NULL, EVP_sha256(), NULL))
-		return false;
+	OPENSSL_cleanse(token, sizeof token);
 	for (size_t i = 0; i < s->ntokens; i++) {
 		if (!EVP_Digest(s->tokens[i].text, s->tokens[i].n, ours, NULL, EVP_sha256(), NULL))
 			return false;

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 indices, ids = {}, count(1)
 
 
-def time(text):
-    return datetime.fromisoformat(text.replace('Z', '+00:00'))
+def value(v):
+    return datetime.fromisoformat(v.replace('Z', '+00:00')).timestamp() if isinstance(v, str) else v
 
 
 def walk(query, key):
@@ -27,12 +27,15 @@ def walk(query, key):
 
 def fits(doc, query):
     for field, span in (item for found in walk(query, 'range') for item in found.items()):
-        at = time(doc[field]) if field in doc else None
-        if at is None or not (span.get('gt') is None or at > time(span['gt'])) or not (
-                span.get('from') is None or at >= time(span['from'])) or at > time(span.get('lte') or span['to']):
+        if field not in doc:
             return False
-    for field, value in (item for found in walk(query, 'term') for item in found.items()):
-        if doc.get(field) != value:
+        for name, bound in span.items():
+            at, bound = value(doc[field]), bound if bound is None else value(bound)
+            if bound is not None and not {'gt': at > bound, 'gte': at >= bound, 'from': at >= bound, 'lt': at < bound,
+                                          'lte': at <= bound, 'to': at <= bound}.get(name, True):
+                return False
+    for field, wanted in (item for found in walk(query, 'term') for item in found.items()):
+        if doc.get(field) != wanted:
             return False
     for text in (found['query'] for found in walk(query, 'query_string')):
         if text.startswith('aggregate_id:') or ('alert_sent:false' in text and doc.get('alert_sent') is not False):
