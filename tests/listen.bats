@@ -3,7 +3,11 @@
 load lib
 
 setup() { fresh; }
-teardown() { stop_all; }
+teardown() {
+	if [ -n "${RIG:-}" ]; then kill -CONT "$AS_RIG_MARIADB_PID"; fi
+	stop_all
+	if [ -n "${RIG:-}" ]; then rig_down; fi
+}
 
 sql() { sqlite3 "$BATS_TEST_TMPDIR/store.db" "$1"; }
 alerts_stored() { sql 'select count(*) from alert'; }
@@ -174,6 +178,15 @@ secret() { (umask 077 && printf '%s\n' "$2" >"$BATS_TEST_TMPDIR/$1"); }
 	[ ! -e "$BATS_TEST_TMPDIR/store.db" ]
 }
 
+@test "-n ends with 74 when nobody takes what it prints" {
+	LOG=$BATS_TEST_TMPDIR/log
+	as-listen -n --listen 127.0.0.1:0 >/dev/full 2>"$LOG" 3>&- &
+	LISTENER=$!
+	listening
+	is "$(status / -d '{"service":"web"}')" 503
+	ended 74
+}
+
 @test "-v says one line for each request, without its secrets and control characters" {
 	secret token canary-token-1234
 	listen -v --token-file "$BATS_TEST_TMPDIR/token"
@@ -318,6 +331,22 @@ killed_at() {
 	eventually 5 back
 	is "$(status /healthz) $(metric store_up)" '200 1'
 	is "$(sqlite3 "$BATS_TEST_TMPDIR/closed/a.db" 'select count(*) from alert')" 1
+}
+
+@test "a store's server that hangs: 503 in time, then 200 on a new connection; nobody is cut for it" {
+	rig_up mariadb
+	RIG=mariadb
+	export AUTOSCALE_ALERTS=$AS_RIG_MARIADB_URL
+	listen --max-time 2s
+	is "$(status / -d '{"service":"web","key":"a"}')" 200
+	kill -STOP "$AS_RIG_MARIADB_PID"
+	since=$SECONDS
+	is "$(status / -d '{"service":"web","key":"b"}') $(status / -d '{"service":"web","key":"b"}')" '503 503'
+	[ $((SECONDS - since)) -le 8 ]
+	kill -CONT "$AS_RIG_MARIADB_PID"
+	back() { [ "$(status / -d '{"service":"web","key":"b"}')" = 200 ]; }
+	eventually 5 back
+	is "$(metric 'alerts{state="new"}')" 2
 }
 
 @test "a schema that is newer, or a file that is no database: exit 78 before it listens" {

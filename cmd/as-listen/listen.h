@@ -117,6 +117,7 @@ struct listen {
 	struct secrets secrets;
 	struct replay *replay;
 	struct rate rate;
+	struct err output;     /* with -n: standard output cannot be written, which ends it */
 	size_t max_body, held; /* held: bytes of bodies that are on their way in */
 	int connections;       /* open now */
 
@@ -155,7 +156,7 @@ struct server_options {
 struct server;
 struct server *server_start(struct listen *l, const struct endpoint *e, const struct server_options *o,
                             struct err *err);
-/* Serves until front_stopping(), calling hangup after a SIGHUP; then finishes what has begun. */
+/* Serves until front_stopping() or l->output is set, calling hangup after a SIGHUP; then finishes what has begun. */
 int server_run(struct server *s, void (*hangup)(void *ctx), void *ctx, struct err *err);
 void server_free(struct server *s);
 

@@ -255,7 +255,10 @@ static void answer_failure(struct listen *l, struct request *r, const struct err
 		message(r, 422, err->message);
 		return;
 	}
-	went_away(l, err);
+	if (err->code == ERR_OUTPUT)
+		l->output = *err;
+	else
+		went_away(l, err);
 	later(r, 503, AWAY_RETRY_S, "the alert store is away, nothing is stored: deliver it again");
 }
 

@@ -316,7 +316,7 @@ int server_run(struct server *s, void (*hangup)(void *ctx), void *ctx, struct er
 	(void)sigaddset(&held, SIGINT);
 	(void)sigaddset(&held, SIGHUP);
 	(void)sigprocmask(SIG_BLOCK, &held, &waiting);
-	while (!bad && !front_stopping()) {
+	while (!bad && !front_stopping() && s->l->output.code == ERR_NONE) {
 		bad = turn(s, &waiting, err);
 		if (hangups) {
 			hangups = 0;
@@ -326,6 +326,10 @@ int server_run(struct server *s, void (*hangup)(void *ctx), void *ctx, struct er
 	if (!bad)
 		bad = drain(s, &waiting, err);
 	(void)sigprocmask(SIG_SETMASK, &waiting, NULL);
+	if (!bad && s->l->output.code != ERR_NONE) {
+		*err = s->l->output;
+		bad = -1;
+	}
 	return bad;
 }
 
