@@ -76,6 +76,8 @@ took() {
 
 @test "what cannot be understood is one dead letter" { queue_dead_letter; }
 
+@test "prune takes what is done, and dead letters when they are asked for" { queue_prune; }
+
 @test "a killed holder's alert is taken again when its lease of 2 s ran out" { queue_killed_holder; }
 
 @test "a holder that slept through its lease changes nothing, says so once, and exits 0" { queue_stopped_holder; }

@@ -99,6 +99,18 @@ queue_outcomes() {
 	is "$(as-fetch-alerts | jq -r '"\(.id) \(.claim.attempt)"')" 'a4 1'
 }
 
+queue_prune() {
+	alerts 1 4
+	run -65 as-ingest <<<'garbage {'
+	as-fetch-alerts --limit 3 | head -n 2 | settle 'done' | as-ack-alerts >/dev/null
+	is "$(as-store status | jq -c 'select(.alerts) | [.waiting, .claimed, .done, .dead, .age < 60]')" '[1,1,2,1,true]'
+	is "$(as-store prune --older-than 1h | jq -c 'select(.alerts) | [.done, .dead]')" '[0,0]'
+	is "$(as-store prune -n --older-than 0 --dead | jq -c 'select(.alerts) | [.done, .dead, .dry]')" '[2,1,true]'
+	is "$(as-store prune --older-than 0 | jq -c 'select(.alerts) | [.done, .dead]')" '[2,0]'
+	is "$(as-store prune --older-than 0 --dead | jq -c 'select(.alerts) | [.done, .dead]')" '[0,1]'
+	look_is 'a3|claimed|1|1| a4|new|0|1|'
+}
+
 # The holder of a lease of 2 s is killed: its alert is taken again by whoever waits, 2.0 to 2.5 s after.
 queue_killed_holder() {
 	local holder first second
