@@ -36,7 +36,7 @@ typedef my_bool flag;
 #define CONNECT_S 2
 #define CALL_S 5
 #define LONG_S 60 /* for a server that greets others meanwhile: a million rows are read or sorted */
-#define GREETING_MS 250
+#define GREETING_MS 120
 #define SCHEMA_S 300 /* changing a table of a million rows takes its time */
 #define CLOCK_MS 10000
 #define STATEMENTS_MAX 64
