@@ -253,6 +253,7 @@ some_done() { [ "$(look | grep -c '|done|')" -gt 10 ]; }
 		mongodb://as:hunter2@db/x?tls=off&authMechanism=PLAIN it needs tls=required
 		mongodb://as@db/x a user but no password
 		mongodb://as:hunter2@db/a.b database's name
+		mongodb://as:hunter2@db/x?ca=/nowhere/ca.pem cannot read /nowhere/ca.pem
 		mongodb://as:hunter2@d%20b/x a host is a name
 	EOF
 }

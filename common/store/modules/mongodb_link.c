@@ -6,8 +6,10 @@
 #include "base/limits.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
@@ -42,6 +44,16 @@ static int get_switch(const struct link *l, const char *name, bool otherwise, bo
 	return err_set(err, ERR_CONFIG, "%s: %s is required or off", l->url.shown, name);
 }
 
+/* The library would only say that there was an error. */
+static int set_file(struct link *l, const char *option, const char *path, struct err *err)
+{
+	if (!path)
+		return 0;
+	if (access(path, R_OK) < 0)
+		return err_set(err, ERR_CONFIG, "%s: cannot read %s: %s", l->url.shown, path, strerror(errno));
+	return mongoc_uri_set_option_as_utf8(l->uri, option, path) ? 0 : bad(l, err, "a path is UTF-8");
+}
+
 /* Off only for this machine or when the address says so. */
 static int set_tls(struct link *l, bool *on, struct err *err)
 {
@@ -54,10 +66,9 @@ static int set_tls(struct link *l, bool *on, struct err *err)
 		return ca || cert ? bad(l, err, "ca and cert mean nothing with tls=off") : 0;
 	/* Asking a certificate's issuer over HTTP has no limit of ours; a stapled answer is still looked at. */
 	mongoc_uri_set_option_as_bool(l->uri, MONGOC_URI_TLSDISABLEOCSPENDPOINTCHECK, true);
-	if ((ca && !mongoc_uri_set_option_as_utf8(l->uri, MONGOC_URI_TLSCAFILE, ca)) ||
-	    (cert && !mongoc_uri_set_option_as_utf8(l->uri, MONGOC_URI_TLSCERTIFICATEKEYFILE, cert)))
-		return bad(l, err, "ca and cert are paths of PEM files");
-	return 0;
+	if (set_file(l, MONGOC_URI_TLSCAFILE, ca, err) < 0)
+		return -1;
+	return set_file(l, MONGOC_URI_TLSCERTIFICATEKEYFILE, cert, err);
 }
 
 static int set_user(struct link *l, bool tls, struct err *err)
@@ -200,7 +211,9 @@ static int fail(const struct link *l, const bson_error_t *e, struct err *err)
 		text = "(a message that holds the password)";
 	if (e->domain == MONGOC_ERROR_CLIENT && e->code == MONGOC_ERROR_CLIENT_AUTHENTICATE)
 		return err_set(err, ERR_DENIED, "%s: the server refuses user and password: %s", l->url.shown, text);
-	return err_set(err, code_of(e), "%s: %s%s", l->url.shown, what, text);
+	const char *set = e->domain == MONGOC_ERROR_SERVER_SELECTION ? url_option(&l->url, "replicaSet") : NULL;
+	return err_set(err, code_of(e), "%s: %s%s%s%s", l->url.shown, what, text, set ? " in the replica set " : "",
+	               set ? set : "");
 }
 
 /* Whether the command may or may not have been carried out, and the same server will not say. */
