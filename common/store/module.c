@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,6 +41,9 @@ const struct store_module *store_module(const char *name, struct err *err)
 		              name, path);
 		return NULL;
 	}
+	/* libmongoc, when it is loaded, makes a file of counters in /dev/shm, which a kill -9 leaves there, and warns on
+	 * standard error where it cannot; nobody reads them. It asks this before any code of ours in the module runs. */
+	(void)setenv("MONGOC_DISABLE_SHM", "1", 0);
 	/* The same file again gives the same handle. */
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	const struct store_module *m = handle ? dlsym(handle, SYMBOL) : NULL;
