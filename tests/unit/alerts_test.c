@@ -147,11 +147,12 @@ static int drain_short(int number, const char *path)
 	return drain(path, scratch_path("notes"), 7, on_file() ? 400 : 1500);
 }
 
-/* Until the next kill: a moment, so that many fit; a second where many alerts are asked for. */
+/* Until the next kill: a moment, so that many fit; a second where many alerts are asked for of a server. A file is done
+ * with them in a few seconds. */
 static int kill_pause_ms(void)
 {
 	if (getenv("AS_STORM"))
-		return 1000;
+		return on_file() ? 50 : 1000;
 	return rand() % (on_file() ? 6 : 60); /* a connection to a server takes its time */
 }
 
