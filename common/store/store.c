@@ -193,10 +193,10 @@ struct policy_walk {
 	void *ctx;
 };
 
-static int on_policy(void *ctx, const struct sql_value *col, struct err *err)
+/* POLICY_COLUMNS, and when that version was made. */
+static struct policy_row policy_of(const struct sql_value *col)
 {
-	const struct policy_walk *walk = ctx;
-	const struct policy_row row = {
+	return (struct policy_row){
 		.name = col[0].s,
 		.service = col[1].s,
 		.type = col[2].s,
@@ -206,11 +206,18 @@ static int on_policy(void *ctx, const struct sql_value *col, struct err *err)
 		.version = col[6].i,
 		.updated_at = col[7].i,
 	};
+}
+
+static int on_policy(void *ctx, const struct sql_value *col, struct err *err)
+{
+	const struct policy_walk *walk = ctx;
+	const struct policy_row row = policy_of(col);
 
 	return walk->fn(walk->ctx, &row, err);
 }
 
-#define POLICY_SELECT "SELECT name, service, type, fields, priority, enabled, version, updated_at FROM autoscale_policy"
+#define POLICY_COLUMNS "name, service, type, fields, priority, enabled, version"
+#define POLICY_SELECT "SELECT " POLICY_COLUMNS ", updated_at FROM autoscale_policy"
 #define POLICY_ORDER " ORDER BY priority DESC, name"
 
 int store_policy_each(struct store *s, const char *service, policy_row_fn fn, void *ctx, struct err *err)
@@ -281,19 +288,10 @@ int store_policy_remove(struct store *s, const char *name, int64_t expected, con
 static int on_policy_version(void *ctx, const struct sql_value *col, struct err *err)
 {
 	const struct policy_walk *walk = ctx;
-	const struct policy_row row = {
-		.name = col[0].s,
-		.service = col[1].s,
-		.type = col[2].s,
-		.fields = col[3].s,
-		.priority = col[4].i,
-		.enabled = col[5].i != 0,
-		.version = col[6].i,
-		.updated_at = col[7].i,
-		.removed = col[8].i != 0,
-		.actor = col[9].s,
-	};
+	struct policy_row row = policy_of(col);
 
+	row.removed = col[8].i != 0;
+	row.actor = col[9].s;
 	return walk->fn(walk->ctx, &row, err);
 }
 
@@ -302,7 +300,7 @@ int store_policy_history(struct store *s, const char *name, policy_row_fn fn, vo
 	struct policy_walk walk = {fn, ctx};
 
 	return sql_walk(s->db,
-	                "SELECT name, service, type, fields, priority, enabled, version, changed_at, removed, actor"
+	                "SELECT " POLICY_COLUMNS ", changed_at, removed, actor"
 	                " FROM autoscale_policy_version WHERE name = ? ORDER BY version",
 	                SQL_BINDS(sql_text(name)), on_policy_version, &walk, err);
 }
