@@ -138,16 +138,14 @@ static int audit_body(const struct record *r, struct buf *out, struct err *err)
 static void put_audit(struct record *r, int64_t history_id, int64_t at, const char *outcome)
 {
 	struct buf *b = record_edit(r, "audit");
-	char text[CLOCK_TEXT];
 
-	clock_format(at, text);
 	buf_putc(b, '{');
 	buf_json_key(b, "history_id");
 	if (history_id)
 		buf_json_int(b, history_id);
 	else
 		buf_puts(b, "null");
-	buf_json_member_str(b, "at", text);
+	clock_json_member(b, "at", at);
 	buf_json_member_str(b, "outcome", outcome);
 	buf_putc(b, '}');
 }

@@ -17,14 +17,6 @@ static int put_line(struct audit *a, struct err *err)
 	return bad;
 }
 
-static void member_time(struct buf *b, const char *name, int64_t ms)
-{
-	char text[CLOCK_TEXT];
-
-	clock_format(ms, text);
-	buf_json_member_str(b, name, text);
-}
-
 int trail_time(const char *option, const char *text, int64_t now, int64_t *ms, struct err *err)
 {
 	int64_t back;
@@ -76,7 +68,7 @@ static int history_line(void *ctx, const struct history_row *h, struct err *err)
 	if (a->outcomes && !in_list(a->outcomes, h->outcome))
 		return 0;
 	buf_putc(b, '{');
-	member_time(b, "at", h->at);
+	clock_json_member(b, "at", h->at);
 	buf_json_member_str(b, "service", h->service);
 	buf_json_member_int(b, "generation", h->generation);
 	buf_json_member_str(b, "action", h->action);
@@ -105,7 +97,7 @@ static int trail_line(void *ctx, const struct audit_row *row, struct err *err)
 	buf_putc(b, '{');
 	buf_json_member_str(b, "service", row->service);
 	buf_json_member_int(b, "seq", row->seq);
-	member_time(b, "at", row->at);
+	clock_json_member(b, "at", row->at);
 	buf_json_member_str(b, "actor", row->actor);
 	buf_json_member_str(b, "event", row->event);
 	buf_json_member_str(b, "op_id", row->op_id);
@@ -135,7 +127,7 @@ static int record_line(void *ctx, const struct audit_row *row, struct err *err)
 		buf_json_int(b, row->history_id);
 	else
 		buf_puts(b, "null");
-	member_time(b, "at", row->at);
+	clock_json_member(b, "at", row->at);
 	buf_json_member_str(b, "outcome", row->event);
 	buf_json_member_int(b, "seq", row->seq);
 	buf_json_member_str(b, "actor", row->actor);

@@ -43,14 +43,6 @@ struct fetch {
 	char kept[ALERT_TOKEN]; /* the token that it was last told */
 };
 
-static void put_time(struct buf *b, const char *name, int64_t ms)
-{
-	char text[CLOCK_TEXT];
-
-	clock_format(ms, text);
-	buf_json_member_str(b, name, text);
-}
-
 static int print_record(struct fetch *f, const char *id, const char *alert, const struct alert_claim *c,
                         struct err *err)
 {
@@ -61,7 +53,7 @@ static int print_record(struct fetch *f, const char *id, const char *alert, cons
 	buf_putc(b, '{');
 	buf_json_member_int(b, "v", RECORD_VERSION);
 	buf_json_member_str(b, "id", id);
-	put_time(b, "now", f->now);
+	clock_json_member(b, "now", f->now);
 	buf_json_key(b, "alert");
 	buf_put(b, body.p, body.n);
 	if (c) {
@@ -69,7 +61,7 @@ static int print_record(struct fetch *f, const char *id, const char *alert, cons
 		buf_putc(b, '{');
 		buf_json_member_str(b, "token", c->token);
 		buf_json_member_int(b, "attempt", c->attempt);
-		put_time(b, "lease_until", c->lease_until);
+		clock_json_member(b, "lease_until", c->lease_until);
 		buf_putc(b, '}');
 	}
 	buf_json_key(b, "service");

@@ -87,21 +87,12 @@ static int add_policy(struct resolver *r, struct record *rec, struct err *err)
 	return policy_resolve(sources, n, &limits, record_edit(rec, "policy"), err);
 }
 
-static void put_time(struct buf *b, const char *name, int64_t ms)
-{
-	char text[CLOCK_TEXT];
-
-	if (ms != TIME_NONE)
-		clock_format(ms, text);
-	buf_json_member_str(b, name, ms != TIME_NONE ? text : NULL);
-}
-
 static void put_history(struct buf *b, const struct service_past *past)
 {
 	buf_putc(b, '{');
 	buf_json_member_int(b, "generation", past->generation);
-	put_time(b, "last_out", past->last_out);
-	put_time(b, "last_in", past->last_in);
+	clock_json_member(b, "last_out", past->last_out);
+	clock_json_member(b, "last_in", past->last_in);
 	buf_puts(b, ",\"window\":[],\"pending\":");
 	if (!past->pending) {
 		buf_puts(b, "null}");
@@ -112,7 +103,7 @@ static void put_history(struct buf *b, const struct service_past *past)
 	buf_json_member_int(b, "generation", past->pending_generation);
 	buf_json_member_str(b, "alert_id", past->pending_alert);
 	buf_json_member_str(b, "action", past->pending_action);
-	put_time(b, "at", past->pending_at);
+	clock_json_member(b, "at", past->pending_at);
 	buf_json_member_int(b, "attempts", past->pending_attempts);
 	buf_json_key(b, "plan");
 	buf_put(b, past->pending_plan.p, past->pending_plan.n);

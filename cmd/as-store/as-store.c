@@ -127,7 +127,6 @@ static int store_line(struct upkeep *u, struct err *err)
 static int alerts_line(struct upkeep *u, struct err *err)
 {
 	struct alert_counts c;
-	char oldest[CLOCK_TEXT];
 	struct buf *b = &u->line;
 
 	if (alerts_count(u->alerts, &c, err) < 0)
@@ -138,9 +137,7 @@ static int alerts_line(struct upkeep *u, struct err *err)
 	buf_json_member_int(b, "claimed", c.claimed);
 	buf_json_member_int(b, "done", c.done);
 	buf_json_member_int(b, "dead", c.dead);
-	if (c.oldest != INT64_MIN)
-		clock_format(c.oldest, oldest);
-	buf_json_member_str(b, "oldest", c.oldest != INT64_MIN ? oldest : NULL);
+	clock_json_member(b, "oldest", c.oldest);
 	buf_json_key(b, "age");
 	if (c.oldest != INT64_MIN)
 		buf_json_int(b, (alerts_now(u->alerts) - c.oldest) / 1000);

@@ -268,15 +268,6 @@ static int find_times(const struct draft *d, struct times *t, struct err *err)
 	return 0;
 }
 
-static void put_time(struct buf *b, const char *name, int64_t ms)
-{
-	char at[CLOCK_TEXT];
-
-	if (ms != TIME_NONE)
-		clock_format(ms, at);
-	buf_json_member_str(b, name, ms != TIME_NONE ? at : NULL);
-}
-
 /* ---- what makes it the same alert ---- */
 
 static void put_shown(struct buf *b, struct jv part)
@@ -459,9 +450,9 @@ static int put_body(struct draft *d, const struct times *t, struct err *err)
 		put_raw(b, "rule", d->scope->rule);
 	put_labels(d);
 	put_container(d);
-	put_time(b, "starts_at", t->starts_at == TIME_NONE ? d->o->now : t->starts_at);
-	put_time(b, "ends_at", t->ends_at);
-	put_time(b, "received_at", d->o->now);
+	clock_json_member(b, "starts_at", t->starts_at == TIME_NONE ? d->o->now : t->starts_at);
+	clock_json_member(b, "ends_at", t->ends_at);
+	clock_json_member(b, "received_at", d->o->now);
 	buf_putc(b, '}');
 	return buf_ok(b, err);
 }

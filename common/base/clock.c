@@ -223,3 +223,12 @@ void duration_json(struct buf *b, int64_t ms)
 		buf_printf(b, ".%s", frac);
 	}
 }
+
+void clock_json_member(struct buf *b, const char *name, int64_t ms)
+{
+	char text[CLOCK_TEXT];
+
+	if (ms != TIME_NONE)
+		clock_format(ms, text);
+	buf_json_member_str(b, name, ms != TIME_NONE ? text : NULL);
+}

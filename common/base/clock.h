@@ -22,6 +22,9 @@ bool clock_parse(const char *s, int64_t *ms);
 /* A JSON string that is a time, or false. */
 bool clock_json(struct jv v, int64_t *ms);
 
+/* A member that is a time, for an object in b; TIME_NONE: null. */
+void clock_json_member(struct buf *b, const char *name, int64_t ms);
+
 /* "250ms", "30s", "5m", "1h30m", "2d", or a plain number of seconds with an optional fraction: milliseconds, 0 to
  * 10 years. False for anything else, a sign included. */
 bool duration_parse(const char *s, int64_t *ms);

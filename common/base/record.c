@@ -84,19 +84,15 @@ void record_append(struct record *r, const char *name, const struct buf *element
 
 void record_fail(struct record *r, const char *stage, const struct err *err, int64_t at)
 {
-	char text[CLOCK_TEXT];
-
 	if (!jv_is_null(record_get(r, "error")))
 		return;
 	struct buf *b = record_edit(r, "error");
-	if (at != TIME_NONE)
-		clock_format(at, text);
 	buf_putc(b, '{');
 	buf_json_member_str(b, "stage", stage);
 	buf_json_member_str(b, "code", err_name(err->code));
 	buf_json_member_str(b, "message", err->message);
 	buf_json_member_bool(b, "retry", err->retry);
-	buf_json_member_str(b, "at", at != TIME_NONE ? text : NULL);
+	clock_json_member(b, "at", at);
 	buf_putc(b, '}');
 }
 
