@@ -12,8 +12,25 @@
 
 #include "base/banned.h"
 
-static const struct option_row options[] = {{0}};
+static int64_t jobs = ENGINE_JOBS_START;
+
+static const struct option_row options[] = {
+	{'j', "jobs", OPTION_COUNT, "N", &jobs, "create and start at most this many at a time on one host"},
+	{0},
+};
 static const struct command command = {"as-clone", "create the copies that each plan names", "", options};
+
+/* The copies of one record, which are made side by side. */
+struct batch {
+	struct clone *c;
+	struct record *r;
+	struct copy *copies;
+	size_t n, made, ready, failed; /* for the progress */
+	struct source live;            /* what all of them are like; read once */
+	char live_id[128];
+	char op_id[64], rule[256], network[64];
+	int64_t ready_timeout;
+};
 
 static void put_step(struct record *r, const struct copy *c, const char *what, bool ok, int64_t ms, const char *message,
                      const struct buf *container)
@@ -31,8 +48,13 @@ static void put_step(struct record *r, const struct copy *c, const char *what, b
 	step_put(r, &step);
 }
 
+static void show_progress(const struct batch *b)
+{
+	front_progress(&b->c->f, "%zu of %zu started, %zu ready, %zu failed", b->made, b->n, b->ready, b->failed);
+}
+
 /* One that never got ready goes again: it would count as a replica and serve nobody. */
-static void settle_ready(struct record *r, struct copy *c, const struct ready_wait *w, int64_t ms)
+static void settle_ready(struct batch *b, struct copy *c, const struct ready_wait *w, int64_t ms)
 {
 	struct buf container = BUF_INIT(LINE_MAX_BYTES / 2);
 	struct err undo = {0};
@@ -40,75 +62,90 @@ static void settle_ready(struct record *r, struct copy *c, const struct ready_wa
 
 	if (w->ready) {
 		container_json(&container, w->doc, c->host, true);
-		put_step(r, c, "ready", true, ms, "", &container);
+		put_step(b->r, c, "ready", true, ms, "", &container);
 	} else {
 		c->failed = true;
 		(void)err_set(&c->err, ERR_REMOTE, "host %s: %s did not get ready and was removed: %s", c->host, c->name,
 		              w->why);
 		(void)c->target->driver->remove(c->target->engine, c->id, true, &gone, &undo);
-		put_step(r, c, "ready", false, ms, c->err.message, NULL);
+		put_step(b->r, c, "ready", false, ms, c->err.message, NULL);
 	}
 	buf_release(&container);
 }
 
-static void wait_ready(struct record *r, struct copy *copies, size_t n)
+static void await_ready(struct batch *b, struct copy *c)
 {
-	char rule[256], network[64];
 	const int64_t began = clock_monotonic_ms();
-	struct ready_wait *w = calloc(n + 1, sizeof *w);
-	size_t m = 0;
+	struct ready_wait w;
 
-	steps_text(record_get(r, "policy"), "ready", rule, sizeof rule);
-	steps_text(record_get(r, "policy"), "lb_network", network, sizeof network);
-	for (size_t i = 0; w && i < n; i++)
-		if (!copies[i].failed)
-			w[m++] = (struct ready_wait){.host = copies[i].target, .id = copies[i].id};
-	if (w)
-		ready_wait(w, m, rule, *network ? network : NULL, steps_policy_ms(r, "ready_timeout", 60000));
-	const int64_t ms = clock_monotonic_ms() - began;
-	for (size_t i = 0, k = 0; w && i < n; i++) {
-		if (copies[i].failed)
-			continue;
-		settle_ready(r, &copies[i], &w[k], ms);
-		json_decref(w[k++].doc);
-	}
-	free(w);
+	ready_wait(&b->c->hosts, c->target, c->id, b->rule, *b->network ? b->network : NULL, b->ready_timeout, &w);
+	settle_ready(b, c, &w, clock_monotonic_ms() - began);
+	json_decref(w.doc);
 }
 
-/* Copies of one record are like one container, read once; what is made anew has a specification each. */
-static int make_one(struct clone *c, const struct record *r, struct source *live, struct copy *copy, const char *op_id)
+/* What is made anew has a specification of its own. */
+static int make_one(struct batch *b, struct copy *copy)
 {
 	struct source own = {0};
+	const bool shared = *copy->like && strcmp(copy->like, b->live_id) == 0;
 	int bad = 0;
 
 	if (!*copy->like)
-		bad = read_remembered(r, copy->name, &own, &copy->err);
-	else if (!live->doc)
-		bad = read_live(c, r, copy->like, live, &copy->err);
+		bad = read_remembered(b->r, copy->name, &own, &copy->err);
+	else if (!shared)
+		bad = read_live(b->c, b->r, copy->like, &own, &copy->err);
 	if (!bad)
-		bad = bring_up(c, *copy->like ? live : &own, copy, op_id, &copy->err);
+		bad = bring_up(b->c, shared ? &b->live : &own, copy, b->op_id, &copy->err);
 	release_source(&own);
 	return bad;
 }
 
-static void start_copies(struct clone *c, struct record *r, struct copy *copies, size_t n)
+/* A task: one copy, until it is ready. Waiting for that is no work, and so not counted by --jobs. */
+static void run_copy(void *ctx, size_t i)
 {
-	struct source live = {0};
-	char op_id[64];
+	struct batch *b = ctx;
+	struct copy *copy = &b->copies[i];
 
-	steps_op_id(r, op_id);
-	for (size_t i = 0; i < n; i++) {
-		struct copy *copy = &copies[i];
-		const int64_t began = clock_monotonic_ms();
-		copy->failed = make_one(c, r, &live, copy, op_id) < 0;
-		copy->ms = clock_monotonic_ms() - began;
-		put_step(r, copy, "create", !copy->failed, copy->ms,
-		         copy->failed    ? copy->err.message
-		         : copy->already ? "already"
-		                         : "",
-		         NULL);
-	}
-	release_source(&live);
+	copy->target = engine_hosts_get(&b->c->hosts, copy->host, &copy->err);
+	if (copy->target)
+		tasks_enter(b->c->hosts.tasks, &copy->target->gate);
+	const int64_t began = clock_monotonic_ms();
+	copy->failed = !copy->target || make_one(b, copy) < 0;
+	copy->ms = clock_monotonic_ms() - began;
+	if (copy->target)
+		tasks_leave(b->c->hosts.tasks, &copy->target->gate);
+	put_step(b->r, copy, "create", !copy->failed, copy->ms,
+	         copy->failed    ? copy->err.message
+	         : copy->already ? "already"
+	                         : "",
+	         NULL);
+	b->made += !copy->failed;
+	show_progress(b);
+	if (!copy->failed)
+		await_ready(b, copy);
+	b->ready += !copy->failed;
+	b->failed += copy->failed;
+	show_progress(b);
+}
+
+static int make_copies(struct clone *c, struct record *r, struct copy *copies, size_t n, struct err *err)
+{
+	struct batch b = {.c = c, .r = r, .copies = copies, .n = n};
+	struct err why = {0};
+
+	steps_op_id(r, b.op_id);
+	steps_text(record_get(r, "policy"), "ready", b.rule, sizeof b.rule);
+	steps_text(record_get(r, "policy"), "lb_network", b.network, sizeof b.network);
+	b.ready_timeout = steps_policy_ms(r, "ready_timeout", 60000);
+	for (size_t i = 0; i < n && !*b.live_id; i++)
+		(void)snprintf(b.live_id, sizeof b.live_id, "%s", copies[i].like);
+	/* When it cannot be read, each copy says so for itself. */
+	if (*b.live_id && read_live(c, r, b.live_id, &b.live, &why) < 0)
+		b.live_id[0] = '\0';
+	const int bad = tasks_run(c->hosts.tasks, n, run_copy, &b, err);
+	front_progress(&c->f, NULL);
+	release_source(&b.live);
+	return bad;
 }
 
 static size_t read_entries(struct jv todo, struct copy *copies)
@@ -157,9 +194,9 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 	const size_t n = read_entries(todo, copies);
 	if (steps_dry(&c->f, r)) {
 		print_dry(r, copies, n);
+	} else if (make_copies(c, r, copies, n, err) < 0) {
+		fate = RECORD_ERROR;
 	} else {
-		start_copies(c, r, copies, n);
-		wait_ready(r, copies, n);
 		for (size_t i = n; i-- > 0;)
 			if (copies[i].failed) {
 				*err = copies[i].err;
@@ -180,6 +217,7 @@ int main(int argc, char **argv)
 
 	if (engine_hosts_init(&c.hosts, &c.f.conf, &err) < 0)
 		return front_fail(&c.f, &err);
+	engine_hosts_jobs(&c.hosts, (size_t)jobs);
 	done = front_filter(&c.f, each, &c, false);
 	engine_hosts_release(&c.hosts);
 	conf_release(&c.f.conf);

@@ -161,15 +161,37 @@ static int connect_all(const struct copy *copy, const json_t *connect, struct er
 	return 0;
 }
 
+/* Parallel starts may fight over a port of a range, which the engine tells as 500: that is tried once more. */
+static int start(struct copy *copy, struct err *err)
+{
+	const struct engine_host *h = copy->target;
+	struct err first = {0};
+
+	if (h->driver->start(h->engine, copy->id, &copy->already, &first) == 0)
+		return 0;
+	if (first.code == ERR_REMOTE && first.retry)
+		return h->driver->start(h->engine, copy->id, &copy->already, err);
+	*err = first;
+	return -1;
+}
+
+/* Takes away what could not be brought up. When the engine has not answered nobody knows what it did: then the next
+ * run finds the copy by its label and goes on. */
+static void undo(const struct copy *copy, const struct err *why)
+{
+	const struct engine_host *h = copy->target;
+	struct err err = {0};
+	bool gone;
+
+	if (why->code != ERR_UNAVAILABLE && why->code != ERR_TEMPORARY)
+		(void)h->driver->remove(h->engine, copy->id, true, &gone, &err);
+}
+
 int bring_up(struct clone *c, const struct source *s, struct copy *copy, const char *op_id, struct err *err)
 {
 	struct copy_request request = {0};
-	struct err undo = {0};
-	bool there = false, gone;
+	bool there = false;
 
-	copy->target = engine_hosts_get(&c->hosts, copy->host, err);
-	if (!copy->target)
-		return -1;
 	const struct engine_host *h = copy->target;
 	int bad = make_request(c, s, copy, op_id, &request, err);
 	if (!bad && h->driver->create(h->engine, copy->name, request.create, copy->id, err) < 0) {
@@ -179,9 +201,9 @@ int bring_up(struct clone *c, const struct source *s, struct copy *copy, const c
 	if (!bad) {
 		bad = connect_all(copy, request.connect, err);
 		if (!bad)
-			bad = h->driver->start(h->engine, copy->id, &copy->already, err);
-		if (bad && !err->retry)
-			(void)h->driver->remove(h->engine, copy->id, true, &gone, &undo);
+			bad = start(copy, err);
+		if (bad)
+			undo(copy, err);
 	}
 	for (size_t i = 0; i < json_array_size(request.notes); i++)
 		front_say(&c->f, "%s: %s", copy->name, json_string_value(json_array_get(request.notes, i)));

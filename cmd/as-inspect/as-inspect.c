@@ -38,8 +38,7 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 	if (record_service(r, service, err) < 0)
 		return RECORD_ERROR;
 	(void)jv_str(record_get(r, "now"), now, sizeof now);
-	list_hosts(in, now);
-	if (some_host(in, err) < 0)
+	if (list_hosts(in, now, err) < 0)
 		return RECORD_ERROR;
 	if (strcmp(service, in->last) != 0 && look_at_service(in, service, err) < 0)
 		return RECORD_ERROR;
@@ -88,10 +87,8 @@ static int inspect_all(struct inspect *in, struct err *err)
 	json_t *value;
 	int bad = services ? need_store(in, err) : err_set(err, ERR_TEMPORARY, "out of memory");
 
-	if (!bad) {
-		list_hosts(in, "");
-		bad = some_host(in, err);
-	}
+	if (!bad)
+		bad = list_hosts(in, "", err);
 	for (size_t i = 0; !bad && i < in->f.conf.nhosts; i++) {
 		const struct listing *l = &in->listings[i];
 		for (size_t k = 0; l->ok && k < json_array_size(l->list); k++)

@@ -40,11 +40,9 @@ struct found {
 
 /* listing.c: which containers there are, and of which service. */
 
-/* Lists every host, unless it was done for records of the same `now`; a host that does not answer is noted in its
- * listing. now "": always. */
-void list_hosts(struct inspect *in, const char *now);
-/* -1: no host answered, so that nothing is known and nothing may be concluded. */
-int some_host(const struct inspect *in, struct err *err);
+/* Lists every host, all at a time, unless it was done for records of the same `now`; a host that does not answer is
+ * noted in its listing. now "": always. -1: no host answered, so that nothing is known and nothing may be concluded. */
+int list_hosts(struct inspect *in, const char *now, struct err *err);
 void drop_listing(struct listing *l);
 /* The service's containers, at most FOUND_MAX; each doc is the caller's. */
 int find_containers(struct inspect *in, const char *service, struct found *v, size_t *n, struct err *err);

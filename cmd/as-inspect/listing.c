@@ -79,8 +79,10 @@ void drop_listing(struct listing *l)
 	*l = (struct listing){0};
 }
 
-static void list_host(struct inspect *in, size_t i)
+/* A task: one host. */
+static void list_host(void *ctx, size_t i)
 {
+	struct inspect *in = ctx;
 	struct listing *l = &in->listings[i];
 	struct err why = {0};
 	struct engine_host *h = engine_hosts_get(&in->hosts, in->f.conf.hosts[i].name, &why);
@@ -104,57 +106,97 @@ static void list_host(struct inspect *in, size_t i)
 	l->ok = true;
 }
 
-/* A storm of alerts fetched together is looked at once. */
-void list_hosts(struct inspect *in, const char *now)
-{
-	if (*now && strcmp(now, in->now) == 0)
-		return;
-	for (size_t i = 0; i < in->f.conf.nhosts; i++)
-		list_host(in, i);
-	(void)snprintf(in->now, sizeof in->now, "%s", now);
-	in->last[0] = '\0';
-}
-
-static int add_found(struct inspect *in, size_t host, const char *id, struct found *v, size_t *n, struct err *err)
-{
-	struct engine_host *h = engine_hosts_get(&in->hosts, in->f.conf.hosts[host].name, err);
-	json_t *doc = NULL;
-
-	if (!h)
-		return -1;
-	if (h->driver->inspect(h->engine, id, &doc, err) < 0)
-		return err->code == ERR_NOT_FOUND ? 0 : -1; /* it went between the list and now */
-	if (*n == FOUND_MAX) {
-		json_decref(doc);
-		return err_set(err, ERR_LIMIT, "more than %d containers", FOUND_MAX);
-	}
-	const json_t *labels = json_object_get(json_object_get(doc, "Config"), "Labels");
-	const char *created = json_string_value(json_object_get(doc, "Created"));
-	struct found *f = &v[(*n)++];
-	*f = (struct found){doc, h->host->name, json_object_get(labels, "autoscale.copy-of") != NULL, 0};
-	if (created)
-		(void)clock_parse(created, &f->created);
-	return 0;
-}
-
-int find_containers(struct inspect *in, const char *service, struct found *v, size_t *n, struct err *err)
-{
-	for (size_t i = 0; i < in->f.conf.nhosts; i++) {
-		const struct listing *l = &in->listings[i];
-		for (size_t k = 0; l->ok && k < json_array_size(l->list); k++) {
-			const char *id = json_string_value(json_object_get(json_array_get(l->list, k), "Id"));
-			if (id && strcmp(l->services[k], service) == 0 && add_found(in, i, id, v, n, err) < 0)
-				return -1;
-		}
-	}
-	return 0;
-}
-
 /* No host answered: then nothing is known, and nothing may be concluded. */
-int some_host(const struct inspect *in, struct err *err)
+static int some_host(const struct inspect *in, struct err *err)
 {
 	for (size_t i = 0; i < in->f.conf.nhosts; i++)
 		if (in->listings[i].ok)
 			return 0;
 	return err_set(err, ERR_UNAVAILABLE, "%s", in->listings[0].message);
+}
+
+/* A storm of alerts fetched together is looked at once. */
+int list_hosts(struct inspect *in, const char *now, struct err *err)
+{
+	if (*now && strcmp(now, in->now) == 0)
+		return some_host(in, err);
+	if (tasks_run(in->hosts.tasks, in->f.conf.nhosts, list_host, in, err) < 0)
+		return -1;
+	(void)snprintf(in->now, sizeof in->now, "%s", now);
+	in->last[0] = '\0';
+	return some_host(in, err);
+}
+
+/* One container that is to be looked at, and what became of it. */
+struct look {
+	size_t host;
+	const char *id;
+	json_t *doc; /* NULL: it went between the list and now */
+	struct err err;
+};
+
+struct looks {
+	struct inspect *in;
+	struct look *v;
+	size_t n;
+};
+
+static void run_look(void *ctx, size_t i)
+{
+	struct looks *looks = ctx;
+	struct look *l = &looks->v[i];
+	struct engine_host *h = engine_hosts_get(&looks->in->hosts, looks->in->f.conf.hosts[l->host].name, &l->err);
+
+	if (h && h->driver->inspect(h->engine, l->id, &l->doc, &l->err) < 0 && l->err.code == ERR_NOT_FOUND)
+		l->err.code = ERR_NONE;
+}
+
+static int collect(struct inspect *in, const char *service, struct looks *looks, struct err *err)
+{
+	for (size_t i = 0; i < in->f.conf.nhosts; i++) {
+		const struct listing *l = &in->listings[i];
+		for (size_t k = 0; l->ok && k < json_array_size(l->list); k++) {
+			const char *id = json_string_value(json_object_get(json_array_get(l->list, k), "Id"));
+			if (!id || strcmp(l->services[k], service) != 0)
+				continue;
+			if (looks->n == FOUND_MAX)
+				return err_set(err, ERR_LIMIT, "more than %d containers", FOUND_MAX);
+			looks->v[looks->n++] = (struct look){.host = i, .id = id};
+		}
+	}
+	return 0;
+}
+
+static void add_found(const struct inspect *in, struct look *l, struct found *v, size_t *n)
+{
+	const json_t *labels = json_object_get(json_object_get(l->doc, "Config"), "Labels");
+	const char *created = json_string_value(json_object_get(l->doc, "Created"));
+	struct found *f = &v[(*n)++];
+
+	*f =
+		(struct found){l->doc, in->f.conf.hosts[l->host].name, json_object_get(labels, "autoscale.copy-of") != NULL, 0};
+	l->doc = NULL;
+	if (created)
+		(void)clock_parse(created, &f->created);
+}
+
+int find_containers(struct inspect *in, const char *service, struct found *v, size_t *n, struct err *err)
+{
+	struct looks looks = {.in = in, .v = calloc(FOUND_MAX, sizeof *looks.v)};
+	int bad = looks.v ? collect(in, service, &looks, err) : err_set(err, ERR_TEMPORARY, "out of memory");
+
+	if (!bad)
+		bad = tasks_run(in->hosts.tasks, looks.n, run_look, &looks, err);
+	for (size_t i = 0; !bad && i < looks.n; i++) {
+		if (looks.v[i].err.code) {
+			*err = looks.v[i].err;
+			bad = -1;
+		} else if (looks.v[i].doc) {
+			add_found(in, &looks.v[i], v, n);
+		}
+	}
+	for (size_t i = 0; i < looks.n; i++)
+		json_decref(looks.v[i].doc);
+	free(looks.v);
+	return bad;
 }

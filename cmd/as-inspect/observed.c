@@ -24,7 +24,7 @@ static void probe(const struct inspect *in, const struct found *v, size_t n, str
 		                             .network = label_of(v[i].doc, "autoscale.lb.network"),
 		                             .host_address = h ? h->address : NULL};
 	}
-	ready_check(t, n, PROBE_MS);
+	ready_check(in->hosts.tasks, t, n, PROBE_MS);
 }
 
 /* The specification to copy: a ready original before a ready copy before what is not ready; the newest of equals. */

@@ -4,14 +4,17 @@
 #include "cmd/front/steps.h"
 #include "engine/hosts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
 
 static const char *force;
+static int64_t jobs = ENGINE_JOBS_STOP;
 
 static const struct option_row options[] = {
 	{0, "force", OPTION_TEXT, "NAME", &force, "remove the container of this name although it is no copy of ours"},
+	{'j', "jobs", OPTION_COUNT, "N", &jobs, "stop at most this many at a time on one host"},
 	{0},
 };
 static const struct command command = {"as-remove", "stop and remove the copies that each plan names", "", options};
@@ -55,44 +58,65 @@ static int take_away(struct engine_host *h, const char *id, const char *name, in
 	return bad;
 }
 
-static int remove_one(struct removal *s, struct record *r, struct jv entry, struct err *err)
+/* The containers of one record, which are removed side by side. */
+struct batch {
+	struct removal *s;
+	struct record *r;
+	struct jv *entries;
+	int64_t grace;
+	struct err *err; /* the first failure */
+};
+
+static int remove_one(struct batch *b, const char *id, const char *name, const char *host, bool *already,
+                      struct err *err)
 {
+	struct engine_hosts *hosts = &b->s->hosts;
+	struct engine_host *h = engine_hosts_get(hosts, host, err);
+
+	if (!h)
+		return -1;
+	tasks_enter(hosts->tasks, &h->gate);
+	const int bad = take_away(h, id, name, b->grace, already, err);
+	tasks_leave(hosts->tasks, &h->gate);
+	return bad;
+}
+
+/* A task: one container, and one step that tells it. */
+static void run_removal(void *ctx, size_t i)
+{
+	struct batch *b = ctx;
 	char id[128], name[256], host[SERVICE_NAME_MAX + 1];
 	const int64_t began = clock_monotonic_ms();
 	struct step step = {.stage = "as-remove", .what = "remove", .name = name, .id = id, .host = host, .message = ""};
+	struct err err = {0};
 	bool already = false;
 	int bad = 0;
 
-	steps_text(entry, "id", id, sizeof id);
-	steps_text(entry, "name", name, sizeof name);
-	steps_text(entry, "host", host, sizeof host);
-	step.dry = steps_dry(&s->f, r);
-	if (!step.dry) {
-		struct engine_host *h = engine_hosts_get(&s->hosts, host, err);
-		bad = h ? take_away(h, id, name, steps_policy_ms(r, "grace", 10000), &already, err) : -1;
-	}
+	steps_text(b->entries[i], "id", id, sizeof id);
+	steps_text(b->entries[i], "name", name, sizeof name);
+	steps_text(b->entries[i], "host", host, sizeof host);
+	step.dry = steps_dry(&b->s->f, b->r);
+	if (!step.dry)
+		bad = remove_one(b, id, name, host, &already, &err);
 	step.ok = !bad;
 	step.ms = clock_monotonic_ms() - began;
-	step.message = bad ? err->message : already ? "already" : "";
-	step_put(r, &step);
-	return bad;
+	step.message = bad ? err.message : already ? "already" : "";
+	step_put(b->r, &step);
+	if (bad && !b->err->code)
+		*b->err = err;
 }
 
 static enum record_fate each(void *ctx, struct record *r, struct err *err)
 {
-	struct jv_cursor c = jv_each(steps_todo(r, "remove"));
-	struct jv_member m;
-	bool failed = false;
+	struct removal *s = ctx;
+	struct batch b = {.s = s, .r = r, .grace = steps_policy_ms(r, "grace", 10000), .err = err};
+	size_t n;
+	int bad = steps_entries(r, "remove", &b.entries, &n, err);
 
-	while (jv_next(&c, &m)) {
-		struct err why = {0};
-		if (remove_one(ctx, r, m.value, &why) == 0)
-			continue;
-		if (!failed)
-			*err = why;
-		failed = true;
-	}
-	return failed ? RECORD_ERROR : RECORD_PRINT;
+	if (!bad)
+		bad = tasks_run(s->hosts.tasks, n, run_removal, &b, err);
+	free(b.entries);
+	return bad || err->code ? RECORD_ERROR : RECORD_PRINT;
 }
 
 int main(int argc, char **argv)
@@ -105,6 +129,7 @@ int main(int argc, char **argv)
 
 	if (engine_hosts_init(&s.hosts, &s.f.conf, &err) < 0)
 		return front_fail(&s.f, &err);
+	engine_hosts_jobs(&s.hosts, (size_t)jobs);
 	done = front_filter(&s.f, each, &s, false);
 	engine_hosts_release(&s.hosts);
 	conf_release(&s.f.conf);

@@ -66,6 +66,23 @@ void front_warn(const struct front *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+void front_progress(const struct front *f, const char *fmt, ...)
+{
+	char text[160] = "";
+	va_list ap;
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	if (fmt) {
+		va_start(ap, fmt);
+		(void)vsnprintf(text, sizeof text, fmt, ap);
+		va_end(ap);
+	}
+	/* Back to the line's beginning, and away with what stood there: ECMA-48, EL. */
+	(void)fprintf(stderr, "\r\033[K%s%s%s", fmt ? f->command->name : "", fmt ? ": " : "", text);
+	(void)fflush(stderr);
+}
+
 int front_fail(struct front *f, const struct err *err)
 {
 	front_warn(f, "%s", err->message);

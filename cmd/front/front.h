@@ -43,6 +43,10 @@ void front_say(const struct front *f, const char *fmt, ...) __attribute__((forma
 /* Prints on stderr always, one line, control characters escaped. */
 void front_warn(const struct front *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* How far a long work is, on one line that is written again and again; only when stderr is a terminal. fmt NULL: the
+ * work is over, the line goes. */
+void front_progress(const struct front *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* -1 to go on; 64, with usage printed, when the command would wait for records at a terminal. */
 int front_terminal(struct front *f);
 

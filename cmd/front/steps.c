@@ -1,6 +1,7 @@
 #include "cmd/front/steps.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -37,6 +38,21 @@ struct jv steps_todo(const struct record *r, const char *list)
 	if (jv_is_object(intent) && !jv_is(state, "new") && !jv_is(state, "resumed"))
 		return (struct jv){0};
 	return jv_get(record_get(r, "plan"), list);
+}
+
+int steps_entries(const struct record *r, const char *list, struct jv **entries, size_t *n, struct err *err)
+{
+	const struct jv todo = steps_todo(r, list);
+	struct jv_cursor each = jv_each(todo);
+	struct jv_member m;
+
+	*n = jv_count(todo);
+	*entries = *n ? calloc(*n, sizeof **entries) : NULL;
+	if (*n && !*entries)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	for (size_t i = 0; i < *n && jv_next(&each, &m); i++)
+		(*entries)[i] = m.value;
+	return 0;
 }
 
 bool steps_dry(const struct front *f, const struct record *r)

@@ -22,6 +22,8 @@ void step_put(struct record *r, const struct step *step);
 /* The plan's list ("create", "start", "remove") when the record is to be acted on: it has a plan, and its intent, if
  * it has one, is new or resumed. Else an absent value. */
 struct jv steps_todo(const struct record *r, const char *list);
+/* The entries of that list as an array, NULL for none; for free(3). */
+int steps_entries(const struct record *r, const char *list, struct jv **entries, size_t *n, struct err *err);
 /* -n was given, or the policy says dry_run. */
 bool steps_dry(const struct front *f, const struct record *r);
 /* The id under which this plan is carried out: intent.op_id, else one made from the record's id and plan, so that

@@ -1,5 +1,6 @@
 #include "base/http.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 #include <curl/curl.h>
@@ -21,9 +22,25 @@ struct http {
 	char *base, *name, *hint, *header;
 	bool tls, unix_socket;
 	long call_ms;
+	struct tasks *tasks;
 	char value[HEADER_MAX];       /* of the header to keep */
 	char reason[CURL_ERROR_SIZE]; /* curl's words for the last failure */
-	struct buf *reply;            /* of the call in hand */
+	/* Of the call in hand. */
+	struct buf *reply;
+	const struct http_stream *stream; /* NULL: http_call */
+	struct err *err;                  /* what its functions say */
+	int64_t last_byte;                /* monotonic ms */
+	bool idle;                        /* ended because no byte came */
+};
+
+/* What perform sends. */
+struct request {
+	const char *method, *url;
+	const void *body;
+	size_t body_n;
+	const char *content_type;   /* NULL: JSON */
+	const char *const *headers; /* more ones; NULL: none */
+	long limit_ms;              /* 0: none */
 };
 
 /* libcurl wants its global part once per process, before threads use it. */
@@ -34,9 +51,35 @@ static void curl_start(void) { (void)curl_global_init(CURL_GLOBAL_DEFAULT); }
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
 	struct http *h = ctx;
+	long status = 0;
 
+	h->last_byte = clock_monotonic_ms();
+	if (h->stream && h->stream->data) {
+		(void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+		if (status == 200)
+			return h->stream->data(h->stream->ctx, p, size * n, h->err) < 0 ? 0 : size * n;
+	}
 	buf_put(h->reply, p, size * n);
 	return h->reply->failed ? 0 : size * n; /* 0 ends the transfer with CURLE_WRITE_ERROR */
+}
+
+static size_t on_read(char *p, size_t size, size_t n, void *ctx)
+{
+	struct http *h = ctx;
+	const long got = h->stream->more(h->stream->ctx, p, size * n);
+
+	h->last_byte = clock_monotonic_ms();
+	return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
+}
+
+/* Called at least once a second: the limit on silence. */
+static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	struct http *h = ctx;
+
+	(void)a, (void)b, (void)c, (void)d;
+	h->idle = h->stream && h->stream->idle_ms && clock_monotonic_ms() - h->last_byte > h->stream->idle_ms;
+	return h->idle;
 }
 
 /* Called for each line of the head, without a NUL at its end, https://curl.se/libcurl/c/CURLOPT_HEADERFUNCTION.html */
@@ -71,6 +114,10 @@ static bool set_up(struct http *h, const struct http_target *t)
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, t->connect_ms ? t->connect_ms : HTTP_CONNECT_MS) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_READDATA, h) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_XFERINFODATA, h) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_WRITEDATA, h) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_HEADERDATA, h) == CURLE_OK;
@@ -109,6 +156,7 @@ struct http *http_new(const struct http_target *t, struct err *err)
 	if (!h)
 		goto bad;
 	h->call_ms = t->call_ms ? t->call_ms : HTTP_CALL_MS;
+	h->tasks = t->tasks;
 	h->tls = strncmp(t->base, "https:", 6) == 0;
 	h->unix_socket = t->unix_path != NULL;
 	h->curl = curl_easy_init();
@@ -185,7 +233,9 @@ static bool is_certificate_refused(struct http *h, CURLcode code)
 
 static int failed(struct http *h, CURLcode code, const char *method, const char *path, struct err *err)
 {
-	if (!*h->reason)
+	if (h->idle)
+		(void)snprintf(h->reason, sizeof h->reason, "nothing came for %ld s", h->stream->idle_ms / 1000);
+	else if (!*h->reason)
 		(void)snprintf(h->reason, sizeof h->reason, "%s", curl_easy_strerror(code));
 	if (is_certificate_refused(h, code))
 		return err_set(err, ERR_DENIED, "%s: tls: certificate refused by %s: %s (look at cert.pem and key.pem)",
@@ -193,7 +243,7 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY: return err_set(err, ERR_TEMPORARY, "%s: out of memory", h->name);
 	case CURLE_WRITE_ERROR:
-		if (buf_ok(h->reply, err) < 0)
+		if (h->reply->failed && buf_ok(h->reply, err) < 0)
 			return err_prefix(err, "%s: answer to %s %s", h->name, method, path);
 		break;
 	case CURLE_PEER_FAILED_VERIFICATION:
@@ -217,34 +267,48 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 	return unreachable(h, code, method, path, err);
 }
 
-static CURLcode perform(struct http *h, const char *method, const char *url, const void *body, size_t body_n,
-                        const char *content_type, long limit_ms)
+/* "Content-Type:" without a value takes the header away. */
+static struct curl_slist *make_headers(const struct request *q, bool streams)
+{
+	char type[HEADER_MAX];
+	struct curl_slist *list = NULL, *more;
+	const char *content_type = q->content_type ? q->content_type : q->body ? "application/json" : NULL;
+
+	(void)snprintf(type, sizeof type, "Content-Type:%s%s", content_type ? " " : "", content_type ? content_type : "");
+	/* curl's default wait for "100 Continue" costs up to a second. */
+	const char *const usual[] = {"Expect:", type, streams ? "Transfer-Encoding: chunked" : NULL, NULL};
+	for (size_t k = 0; k < 2; k++)
+		for (const char *const *h = k ? q->headers : usual; h && *h; h++) {
+			if (!(more = curl_slist_append(list, *h))) {
+				curl_slist_free_all(list);
+				return NULL;
+			}
+			list = more;
+		}
+	return list;
+}
+
+static CURLcode perform(struct http *h, const struct request *q)
 {
 	CURL *c = h->curl;
-	const bool sends =
-		body || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
-	struct curl_slist *headers = NULL, *more;
-	char type[HEADER_MAX];
+	const bool streams = h->stream && h->stream->more;
+	const bool sends = streams || q->body || strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0 ||
+	                   strcmp(q->method, "PATCH") == 0;
+	const void *body = streams ? NULL : q->body ? q->body : "";
+	struct curl_slist *headers = make_headers(q, streams);
 	CURLcode code = CURLE_OUT_OF_MEMORY;
 
-	(void)snprintf(type, sizeof type, "Content-Type:%s%s", body ? " " : "",
-	               !body          ? ""
-	               : content_type ? content_type
-	                              : "application/json");
-	headers = curl_slist_append(NULL, "Expect:"); /* curl's default wait for "100 Continue" costs up to a second */
-	more = headers ? curl_slist_append(headers, type) : NULL;
-	if (!more)
-		goto out;
-	headers = more;
-	if (curl_easy_setopt(c, sends ? CURLOPT_POST : CURLOPT_HTTPGET, 1L) != CURLE_OK ||
-	    (sends && (curl_easy_setopt(c, CURLOPT_POSTFIELDS, body ? body : "") != CURLE_OK ||
-	               curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(body ? body_n : 0)) != CURLE_OK)) ||
-	    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method) != CURLE_OK ||
+	if (!headers || curl_easy_setopt(c, sends ? CURLOPT_POST : CURLOPT_HTTPGET, 1L) != CURLE_OK ||
+	    (sends && (curl_easy_setopt(c, CURLOPT_POSTFIELDS, body) != CURLE_OK ||
+	               curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE,
+	                                (curl_off_t)(streams ? -1 : (curl_off_t)(q->body ? q->body_n : 0))) != CURLE_OK)) ||
+	    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) != CURLE_OK ||
-	    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, limit_ms) != CURLE_OK ||
-	    curl_easy_setopt(c, CURLOPT_URL, url) != CURLE_OK)
+	    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, q->limit_ms) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_NOPROGRESS, h->stream ? 0L : 1L) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_URL, q->url) != CURLE_OK)
 		goto out;
-	code = curl_easy_perform(c);
+	code = h->tasks ? (CURLcode)tasks_perform(h->tasks, c) : curl_easy_perform(c);
 out:
 	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, NULL);
 	(void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, NULL);
@@ -252,14 +316,16 @@ out:
 	return code;
 }
 
-int http_call(struct http *h, const char *method, const char *path, const void *body, size_t body_n,
-              const char *content_type, long call_ms, struct buf *reply, long *status, struct err *err)
+static int run(struct http *h, struct request *q, const char *path, struct buf *reply, long *status, struct err *err)
 {
-	const long limit_ms = call_ms ? call_ms : h->call_ms;
 	struct buf url = BUF_INIT(LINE_MAX_BYTES);
+	struct err said = {0};
 	int bad;
 
 	h->reply = reply;
+	h->err = &said;
+	h->last_byte = clock_monotonic_ms();
+	h->idle = false;
 	h->reason[0] = h->value[0] = '\0';
 	buf_reset(reply);
 	buf_puts(&url, h->base);
@@ -267,13 +333,46 @@ int http_call(struct http *h, const char *method, const char *path, const void *
 	bad = buf_ok(&url, err);
 	if (bad)
 		goto out;
-	const CURLcode code = perform(h, method, url.p, body, body_n, content_type, limit_ms);
-	if (code != CURLE_OK)
-		bad = failed(h, code, method, path, err);
-	else
+	q->url = url.p;
+	const CURLcode code = perform(h, q);
+	if (code == CURLE_OK)
 		(void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, status);
+	else if (said.code)
+		*err = said;
+	else
+		(void)failed(h, code, q->method, path, err);
+	bad = code == CURLE_OK ? 0 : -1;
 out:
 	buf_release(&url);
 	h->reply = NULL;
+	h->stream = NULL;
+	h->err = NULL;
 	return bad;
+}
+
+int http_call(struct http *h, const char *method, const char *path, const void *body, size_t body_n,
+              const char *content_type, long call_ms, struct buf *reply, long *status, struct err *err)
+{
+	struct request q = {.method = method,
+	                    .body = body,
+	                    .body_n = body_n,
+	                    .content_type = content_type,
+	                    .limit_ms = call_ms ? call_ms : h->call_ms};
+
+	return run(h, &q, path, reply, status, err);
+}
+
+int http_stream(struct http *h, const char *method, const char *path, const char *const *headers,
+                const struct http_stream *stream, struct buf *reply, long *status, struct err *err)
+{
+	struct request q = {.method = method, .headers = headers, .content_type = stream->content_type};
+
+	h->stream = stream;
+	return run(h, &q, path, reply, status, err);
+}
+
+void http_cancel(struct http *h)
+{
+	if (h->tasks)
+		tasks_cancel(h->tasks, h->curl);
 }

@@ -1,11 +1,13 @@
 /* HTTP/1.1 over libcurl for the engines and admin interfaces: one kept connection per struct http, no redirects, no
- * proxies, a limit on every wait and on every body. Not thread safe: one struct http per thread. A kept connection
+ * proxies, a limit on every wait and on every body. Not thread safe, and one call at a time: one struct http per
+ * task. A kept connection
  * that the peer has closed is replaced, and the request sent again, when no byte of an answer had come. */
 #ifndef BASE_HTTP_H
 #define BASE_HTTP_H
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/tasks.h"
 
 #include <stdbool.h>
 
@@ -19,6 +21,7 @@ struct http_target {
 	const char *hint;            /* what to look at when it cannot be reached: "is the engine running?"; may be NULL */
 	const char *header;          /* a header of the answer to keep for http_header; may be NULL */
 	long connect_ms, call_ms;    /* 0: HTTP_CONNECT_MS, HTTP_CALL_MS */
+	struct tasks *tasks;         /* a call from within a task suspends that task only; NULL: calls simply wait */
 };
 
 /* Copies the target. NULL: CONFIG (a path that cannot be a socket's), TEMPORARY (memory). */
@@ -32,6 +35,26 @@ void http_free(struct http *h);
  * changes something is then unknown), DENIED (permission, certificate), LIMIT (body). */
 int http_call(struct http *h, const char *method, const char *path, const void *body, size_t body_n,
               const char *content_type, long call_ms, struct buf *reply, long *status, struct err *err);
+
+/* What becomes of an answer's body when it is not kept. Called while the answer is being received: it makes no calls
+ * and does not wait. -1 ends the call, with UNAVAILABLE unless err was set. */
+typedef int (*http_data_fn)(void *ctx, const char *p, size_t n, struct err *err);
+
+/* One request with a body from a function, an answer to a function, or both, for what is too long to hold. The limits
+ * are: HTTP_CONNECT_MS until connected, and idle_ms without a single byte (0: none). Of an answer with another status
+ * than 200 the body goes to *reply as in http_call. */
+struct http_stream {
+	http_data_fn data; /* NULL: the answer goes to *reply too */
+	/* Fills p with 1 to n bytes of the request's body; 0: the end, -1: failed. NULL: no body. */
+	long (*more)(void *ctx, char *p, size_t n);
+	const char *content_type; /* with more */
+	void *ctx;
+	long idle_ms;
+};
+int http_stream(struct http *h, const char *method, const char *path, const char *const *headers,
+                const struct http_stream *stream, struct buf *reply, long *status, struct err *err);
+/* Ends the call that another task has in hand on h: UNAVAILABLE. */
+void http_cancel(struct http *h);
 
 /* The value of the target's header in the last answer; "" when there was none. */
 const char *http_header(const struct http *h);

@@ -1,5 +1,6 @@
 /* The door of the room engine/: container engines that speak Docker's API. A driver is one file and one line in the
- * table of engine.c. One struct engine is one connection to one host and belongs to one thread.
+ * table of engine.c. One struct engine is one host; any number of tasks (base/tasks.h) of one thread may have a call to
+ * it in hand, and a call suspends its task only.
  *
  * Documents of the engine are jansson values; "new" results belong to the caller (json_decref), arguments are
  * borrowed. Source of every call: Docker Engine API 1.24 to 1.4x, https://docs.docker.com/engine/api/. */
@@ -10,6 +11,7 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/jv.h"
+#include "base/tasks.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -19,8 +21,8 @@ struct engine; /* every driver's own */
 
 struct engine_driver {
 	const char *name; /* "docker" */
-	/* Connects lazily: the first call that fails says why. */
-	struct engine *(*open)(const struct conf_host *host, struct err *err);
+	/* Connects lazily: the first call that fails says why. host and tasks (may be NULL) live longer than it. */
+	struct engine *(*open)(const struct conf_host *host, struct tasks *tasks, struct err *err);
 	void (*close)(struct engine *e); /* NULL is fine */
 	/* Negotiates the version and stores it for the calls that follow. Called by them when it was not. */
 	int (*ping)(struct engine *e, struct err *err);
@@ -86,9 +88,9 @@ struct ready_target {
 	char why[160];
 };
 
-/* Asks all targets at once, within wait_ms together; needs no engine. A container without a health check, exposed
- * port and rule is ready when it runs. */
-void ready_check(struct ready_target *targets, size_t n, int64_t wait_ms);
+/* Asks all targets at once, within wait_ms together, and suspends the task meanwhile; needs no engine. A container
+ * without a health check, exposed port and rule is ready when it runs. */
+void ready_check(struct tasks *tasks, struct ready_target *targets, size_t n, int64_t wait_ms);
 
 /* copy.c: the copy rule. */
 

@@ -1,4 +1,4 @@
-/* The engines of a configuration by host name, opened at first use and kept. */
+/* The engines of a configuration by host name, opened at first use and kept, and the tasks that call them. */
 #ifndef ENGINE_HOSTS_H
 #define ENGINE_HOSTS_H
 
@@ -6,30 +6,37 @@
 
 struct engine_hosts {
 	const struct conf *conf;
+	struct tasks *tasks;
 	struct engine_host {
 		const struct conf_host *host;
 		const struct engine_driver *driver;
 		struct engine *engine;
-	} * v; /* conf->nhosts entries */
+		struct tasks_gate gate; /* for chains of calls that make the engine work: engine_hosts_jobs */
+	} * v;                      /* conf->nhosts entries */
 };
 
+/* jobs as below: ENGINE_JOBS_START. */
 int engine_hosts_init(struct engine_hosts *h, const struct conf *conf, struct err *err);
 void engine_hosts_release(struct engine_hosts *h);
 /* NOT_FOUND: no such host is configured; else why it cannot be opened. The entry stays good until release. */
 struct engine_host *engine_hosts_get(struct engine_hosts *h, const char *name, struct err *err);
 
-/* Waits until containers count as ready: looks again and again until timeout_ms is over for all of them together. */
+/* How many containers are started or stopped at a time on one host. Starting is work for the engine's processors, and
+ * more than twice their number gains nothing; stopping mostly waits for the containers. 0 is taken for 1. */
+#define ENGINE_JOBS_START 4
+#define ENGINE_JOBS_STOP 16
+void engine_hosts_jobs(struct engine_hosts *h, size_t jobs);
+
+/* Waits until a container counts as ready: looks again and again, at most timeout_ms; other tasks go on meanwhile. */
 struct ready_wait {
-	/* in */
-	struct engine_host *host;
-	const char *id;
 	/* out */
-	bool ready, gone;
-	char why[160];
-	json_t *doc; /* as inspected last; new, may be NULL */
+	bool ready;
+	char why[160]; /* it is not */
+	json_t *doc;   /* as inspected last; new, may be NULL */
 };
 
-/* rule and network as in struct ready_target (rule "" for the default). Give every doc back with json_decref. */
-void ready_wait(struct ready_wait *v, size_t n, const char *rule, const char *network, int64_t timeout_ms);
+/* rule and network as in struct ready_target (rule "" for the default). Give doc back with json_decref. */
+void ready_wait(struct engine_hosts *h, const struct engine_host *host, const char *id, const char *rule,
+                const char *network, int64_t timeout_ms, struct ready_wait *out);
 
 #endif

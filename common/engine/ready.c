@@ -291,7 +291,7 @@ static void hear(struct probe *p)
 }
 
 /* Until all are answered or the deadline is over. */
-static void ask_all(struct probe *p, size_t n, int64_t deadline)
+static void ask_all(struct tasks *tasks, struct probe *p, size_t n, int64_t deadline)
 {
 	struct pollfd fds[AT_ONCE];
 	size_t of[AT_ONCE];
@@ -305,7 +305,7 @@ static void ask_all(struct probe *p, size_t n, int64_t deadline)
 			of[open++] = i;
 		}
 		const int64_t left = deadline - clock_monotonic_ms();
-		const int some = open ? poll(fds, open, left > 0 ? (int)left : 0) : 0;
+		const int some = open ? tasks_poll(tasks, fds, open, left > 0 ? left : 0) : 0;
 		if (!open || (some == 0 && left <= 0) || (some < 0 && errno != EINTR))
 			break;
 		for (size_t k = 0; some > 0 && k < open; k++) {
@@ -325,7 +325,7 @@ static void ask_all(struct probe *p, size_t n, int64_t deadline)
 	}
 }
 
-void ready_check(struct ready_target *targets, size_t n, int64_t wait_ms)
+void ready_check(struct tasks *tasks, struct ready_target *targets, size_t n, int64_t wait_ms)
 {
 	const int64_t deadline = clock_monotonic_ms() + wait_ms;
 	struct probe probes[AT_ONCE];
@@ -341,6 +341,6 @@ void ready_check(struct ready_target *targets, size_t n, int64_t wait_ms)
 			if (is_running(t) && plan_probe(t, &probes[m]))
 				dial(&probes[m++]);
 		}
-		ask_all(probes, m, clock_monotonic_ms() + (left > 0 ? left / groups : 0));
+		ask_all(tasks, probes, m, clock_monotonic_ms() + (left > 0 ? left / groups : 0));
 	}
 }

@@ -158,7 +158,7 @@ static bool wait_ready(const char *id, const char *rule, struct ready_target *t)
 	do {
 		json_t *doc = look(id);
 		*t = (struct ready_target){.inspect = doc, .rule = rule};
-		ready_check(t, 1, 1000);
+		ready_check(NULL, t, 1, 1000);
 		json_decref(doc);
 		t->inspect = NULL;
 		if (!t->ready && !t->failed)
@@ -283,15 +283,17 @@ static void test_networks(void)
 
 static struct engine *open_url(const char *url, const char *certs, struct err *err)
 {
-	static struct conf_host h = {.name = "x"};
+	static struct conf_host hosts[64]; /* each lives as long as its engine */
+	static size_t n;
+	struct conf_host *h = &hosts[n++ % 64];
 
-	h.url = strdup(url);
-	h.cert_path = certs ? strdup(certs) : NULL;
+	free(h->url);
+	free(h->cert_path);
+	h->name = "x";
+	h->url = strdup(url);
+	h->cert_path = certs ? strdup(certs) : NULL;
 	*err = (struct err){0};
-	struct engine *e = docker->open(&h, err); /* keeps nothing of h */
-	free(h.url);
-	free(h.cert_path);
-	return e;
+	return docker->open(h, NULL, err);
 }
 
 /* AS_TEST_SHOW=1 shows the messages of those that are as they should be, too. */
@@ -500,7 +502,7 @@ static void ready_is(const json_t *doc, const char *rule, const char *address, b
 {
 	struct ready_target t = {.inspect = doc, .rule = rule, .host_address = address};
 
-	ready_check(&t, 1, 2000);
+	ready_check(NULL, &t, 1, 2000);
 	OK(t.ready == ready && t.failed == failed && strstr(t.why, why), "ready by \"%s\"%s%s: %s %s%s", rule,
 	   address ? " at " : "", address ? address : "",
 	   ready    ? "yes"
@@ -522,7 +524,7 @@ static void test_many(void)
 	(void)snprintf(rule, sizeof rule, "tcp:%d", port);
 	for (size_t i = 0; i < 300; i++)
 		many[i] = (struct ready_target){.inspect = doc, .rule = i % 3 ? rule : "tcp:1"};
-	ready_check(many, 300, 3000);
+	ready_check(NULL, many, 300, 3000);
 	for (size_t i = 0; i < 300; i++)
 		n += many[i].ready;
 	IS(n, 200, "of 300 asked at once the 200 that answer are ready");
@@ -531,7 +533,7 @@ static void test_many(void)
 	for (size_t i = 0; i < 300; i++)
 		many[i].rule = rule;
 	const int64_t began = clock_monotonic_ms();
-	ready_check(many, 300, 300);
+	ready_check(NULL, many, 300, 300);
 	const int64_t took = clock_monotonic_ms() - began;
 	for (size_t i = 0; i < 300; i++)
 		silent += !many[i].ready && !many[i].failed && strstr(many[i].why, "does not answer");
@@ -567,7 +569,7 @@ static void test_ready(void)
 	if (address)
 		ready_is(doc, "tcp:80", address, true, false, "");
 	t = (struct ready_target){.inspect = doc, .network = "n1"};
-	ready_check(&t, 1, 100);
+	ready_check(NULL, &t, 1, 100);
 	OK(!t.ready && strstr(t.why, "no address in network n1"), "in a network that it is not in: %s", t.why);
 	json_decref(doc);
 
@@ -939,7 +941,7 @@ int main(void)
 	}
 	if (!mkdtemp(folder) || chdir(folder) < 0 || setenv("N1", NET1, 1) < 0)
 		return 1;
-	engine = docker->open(&host, &err);
+	engine = docker->open(&host, NULL, &err);
 	test_life();
 	test_refusals();
 	test_http();
