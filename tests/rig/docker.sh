@@ -1,15 +1,19 @@
 # shellcheck shell=bash
-# A Docker engine of its own: dockerd in a network, pid and mount namespace, so that it touches
+# A Docker engine of its own: dockerd in a network, pid, mount and host name namespace, so that it touches
 # neither the host's firewall nor another engine, and dies whole when its first process does.
 # Exports DOCKER_HOST, AS_RIG_NETNS, AS_RIG_DOCKER_ADDR (published ports answer there), AS_RIG_DOCKER_PID
-# and AS_RIG_IMAGE; from the second one on AS_RIG_DOCKER2_HOST, _NETNS, _ADDR, _PID.
-# Containers answer the host at their own addresses. Images: see tests/image.
-# Makes outside DIR: a namespace, a pair of links, one route, cgroups, all named by the rig's id.
+# and AS_RIG_IMAGE; from the second one on AS_RIG_DOCKER2_HOST, _NETNS, _ADDR, _PID. Where `tls` was started
+# before, it listens with TLS too and asks for a certificate: AS_RIG_DOCKER_TLS_URL, AS_RIG_DOCKER2_TLS_URL.
+# Containers answer the host at their own addresses. Engines reach the host and each other (a swarm of the engines
+# at their _ADDR works), and nothing else: what is on the internet is unreachable at once. tests/rig/link cuts one
+# off. Each is named as its server; images: see tests/image.
+# Makes outside DIR: a namespace, a pair of links, between which and its like the host forwards, one route,
+# cgroups, all named by the rig's id.
 # iproute2 leaves its empty folder /run/netns mounted, as it does for any namespace.
 
 docker_up() {
 	local server=$1 n=${1#docker} sock=$RIG/$1.sock tag ns link net pid place
-	local -a direct=()
+	local -a direct=() tls=()
 	tag=$RIG_ID${n:+-$n}
 	ns=asrig-$tag link=as-$tag
 
@@ -20,6 +24,13 @@ docker_up() {
 	# Newer engines drop what comes for a container's own address from outside unless told otherwise.
 	! dockerd --help | grep -q allow-direct-routing || direct=(--allow-direct-routing)
 
+	if [ -d "$RIG/certs" ]; then
+		tls_server "$server" "IP:$net.255.2" >>"$RIG/$server.log" 2>&1 || rig_fail "$server" 1 'cannot make its certificate'
+		# On every address, of which the certificate names one.
+		tls=(-H tcp://0.0.0.0:2376 --tlsverify --tlscacert "$RIG/certs/ok/ca.pem" --tlscert "$RIG/certs/$server.pem"
+			--tlskey "$RIG/certs/$server.key")
+	fi
+
 	# Fixed places that an engine reads and writes, hidden from it below by empty ones of its own.
 	for place in /etc/docker /opt/containerd; do
 		[ -d $place ] || { mkdir $place && echo $place >>"$RIG/made"; }
@@ -28,17 +39,20 @@ docker_up() {
 	# sh stays as the first process: it reaps orphans, which dockerd does not.
 	# shellcheck disable=SC2016
 	rig_spawn "$server" KILL nsenter --net="/run/netns/$ns" \
-		unshare --mount --propagation private --pid --fork --kill-child sh -c '
+		unshare --mount --propagation private --uts --pid --fork --kill-child sh -c '
 			umount -l /run/netns
 			case $0 in /run/*) ;; *) mount -t tmpfs tmpfs /run ;; esac
 			mount -t tmpfs tmpfs /etc/docker
 			mount -t tmpfs tmpfs /opt/containerd
 			mount -t proc proc /proc
-			"$@" & wait' "$RIG" \
+			echo "$1" >/proc/sys/kernel/hostname
+			shift
+			"$@" & wait' "$RIG" "$server" \
 		dockerd -H "unix://$sock" --data-root "$RIG/$server" --exec-root "$RIG/$server.x" \
 		--pidfile "$RIG/$server.pid" --storage-driver "$(docker_storage)" \
 		--bip "$net.0.1/24" --default-address-pool "base=$net.0.0/16,size=24" \
-		--cgroup-parent "/asrig-$tag" --exec-opt native.cgroupdriver=cgroupfs --log-level warn "${direct[@]}"
+		--cgroup-parent "/asrig-$tag" --exec-opt native.cgroupdriver=cgroupfs --log-level warn \
+		--insecure-registry 10.128.0.0/10 "${direct[@]}" "${tls[@]}"
 	"$RIG_TOP/tests/image/build" >"$RIG/$server.tar" || rig_fail "$server" 1 'cannot build the images'
 	rig_wait "$server" 60 rig_answers --unix-socket "$sock" http://docker/_ping
 
@@ -65,6 +79,7 @@ docker_up() {
 	fi
 	rig_export "AS_RIG_${server^^}_ADDR" "$net.255.2"
 	rig_export "AS_RIG_${server^^}_PID" "$pid"
+	[ ${#tls[@]} = 0 ] || rig_export "AS_RIG_${server^^}_TLS_URL" "tcp://$net.255.2:2376"
 }
 
 # docker_net SERVER NS LINK: sets RIG_NET to 10.N, whose /16 belongs to this engine. The containers
@@ -75,15 +90,16 @@ docker_net() {
 	ip netns add "$2" && ip -n "$2" link set lo up &&
 		ip link add "$3-h" type veth peer name "$3-c" netns "$2" &&
 		ip link set "$3-h" up && ip -n "$2" link set "$3-c" up || return
-	for ((i = 0; i < 100; i++)); do
-		RIG_NET=10.$((100 + (0x$RIG_ID + i) % 100))
+	for ((i = 0; i < 64; i++)); do
+		RIG_NET=10.$((128 + (0x$RIG_ID + i) % 64))
 		[ -z "$(ip -4 route show root "$RIG_NET.0.0/16")" ] || continue
 		ip addr add "$RIG_NET.255.1/30" dev "$3-h" || return
 		ip route add "$RIG_NET.0.0/16" via "$RIG_NET.255.2" 2>/dev/null && break
 		ip addr del "$RIG_NET.255.1/30" dev "$3-h"
 	done
-	[ "$i" -lt 100 ] && ip -n "$2" addr add "$RIG_NET.255.2/30" dev "$3-c" &&
-		ip -n "$2" route add default via "$RIG_NET.255.1"
+	[ "$i" -lt 64 ] && ip -n "$2" addr add "$RIG_NET.255.2/30" dev "$3-c" &&
+		ip -n "$2" route add 10.128.0.0/10 via "$RIG_NET.255.1" &&
+		echo 1 >"/proc/sys/net/ipv4/conf/$3-h/forwarding"
 }
 
 # docker_storage: overlay2 if DIR's file system carries it, else vfs.
