@@ -1,0 +1,59 @@
+/* What the record says, read once. */
+#include "policy/decision.h"
+
+#include <string.h>
+
+#include "base/banned.h"
+
+void member_text(struct jv object, const char *name, char *out, size_t size)
+{
+	if (!jv_str(jv_get(object, name), out, size))
+		out[0] = '\0';
+}
+
+/* Seconds in the record, ms here. */
+int64_t decision_ms(const struct decision *d, const char *field, int64_t otherwise)
+{
+	int64_t micro;
+
+	return jv_micro(jv_get(d->in->policy, field), &micro) ? micro / 1000 : otherwise;
+}
+
+/* "label", "db:web@4", "default": where a field came from, for reasons. */
+const char *decision_source(const struct decision *d, const char *field, char out[128])
+{
+	member_text(jv_get(d->in->policy, "from"), field, out, 128);
+	return *out ? out : "default";
+}
+
+bool member_is(struct jv object, const char *name, const char *text) { return jv_is(jv_get(object, name), text); }
+
+bool container_running(struct jv c) { return member_is(c, "state", "running"); }
+
+bool container_stopped(struct jv c)
+{
+	return member_is(c, "state", "exited") || member_is(c, "state", "created") || member_is(c, "state", "dead");
+}
+
+int64_t decision_past(const struct decision *d, const char *member)
+{
+	int64_t t;
+
+	return clock_json(jv_get(d->in->history, member), &t) ? t : TIME_NONE;
+}
+
+void decision_read(struct decision *d)
+{
+	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
+	struct jv_member m;
+
+	d->min = jv_int_or(jv_get(d->in->policy, "min"), 1);
+	d->max = jv_int_or(jv_get(d->in->policy, "max"), -1);
+	while (jv_next(&c, &m)) {
+		d->running += container_running(m.value);
+		d->stopped += container_stopped(m.value);
+	}
+	c = jv_each(jv_get(d->in->observed, "hosts"));
+	while (jv_next(&c, &m))
+		d->blind = d->blind || !jv_is_true(jv_get(m.value, "ok"));
+}

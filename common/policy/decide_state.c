@@ -1,0 +1,70 @@
+/* What one stream remembers of each service, so that a storm of alerts makes one action. */
+#include "policy/decision.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define BUCKETS 4096
+
+struct decide_state {
+	struct planned *bucket[BUCKETS];
+};
+
+struct decide_state *decide_state_new(void) { return calloc(1, sizeof(struct decide_state)); }
+
+void decide_state_free(struct decide_state *s)
+{
+	for (size_t i = 0; s && i < BUCKETS; i++)
+		for (struct planned *p = s->bucket[i], *next; p; p = next) {
+			next = p->next;
+			buf_release(&p->indexes);
+			free(p);
+		}
+	free(s);
+}
+
+static struct planned **planned_slot(struct decide_state *s, const char *service)
+{
+	uint32_t h = 2166136261u;
+
+	for (const char *p = service; *p; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	struct planned **slot = &s->bucket[h % BUCKETS];
+	while (*slot && strcmp((*slot)->service, service) != 0)
+		slot = &(*slot)->next;
+	return slot;
+}
+
+struct planned *planned_get(struct decide_state *s, const char *service) { return *planned_slot(s, service); }
+
+/* What later records of the stream must know of this plan. */
+int planned_note(struct decide_state *s, const struct decide_input *in, struct jv plan, struct err *err)
+{
+	struct planned **slot = planned_slot(s, in->service), *p = *slot;
+	const int64_t from = jv_int_or(jv_get(plan, "from"), 0);
+	struct jv_cursor c = jv_each(jv_get(plan, "create"));
+	struct jv_member m;
+
+	if (!p) {
+		p = *slot = calloc(1, sizeof *p);
+		if (!p)
+			return err_set(err, ERR_TEMPORARY, "out of memory");
+		p->indexes = (struct buf)BUF_INIT(REPLICAS_MAX * sizeof(int64_t));
+		(void)snprintf(p->service, sizeof p->service, "%s", in->service);
+	}
+	(void)snprintf(p->id, sizeof p->id, "%s", in->id);
+	p->at = in->now;
+	p->to = jv_int_or(jv_get(plan, "to"), from);
+	p->out = p->to > from || member_is(plan, "op", "recreate");
+	p->in = p->to < from;
+	p->generation = jv_int_or(jv_get(in->history, "generation"), 0) + 1;
+	while (jv_next(&c, &m)) {
+		const int64_t index = jv_int_or(jv_get(m.value, "index"), -1);
+		if (index >= 0)
+			buf_put(&p->indexes, &index, sizeof index);
+	}
+	return 0;
+}
