@@ -87,7 +87,7 @@ within() {
 	pids=
 	for i in 1 2 3 4 5 6; do (as-policy set "p$i" max=2 && as-audit <<<"{\"v\":1,\"id\":\"w$i\",\"now\":\"2026-11-24T12:00:00Z\",\"service\":\"web\",\"plan\":{\"op\":\"none\",\"reason\":\"r$i\"}}") >/dev/null 3>&- & pids="$pids $!"; done
 	for pid in $pids; do wait "$pid"; done
-	is "$(sql 'select count(*) from schema_version' as_test)" 2
+	is "$(sql 'select count(*) from schema_version' as_test)" 3
 	is "$(sql 'select count(*) from autoscale_policy' as_test)" 6
 	is "$(as-audit --verify | jq -c .)" '{"rows":6,"ok":true}'
 }
@@ -100,6 +100,10 @@ within() {
 
 @test "the store does on MariaDB what it does on every store" {
 	AS_TEST_STORE=mysql://as@localhost/asNAME?socket=$AS_RIG_MARIADB_SOCKET units store_test
+}
+
+@test "what was seen of containers is kept on MariaDB as on every store" {
+	AS_TEST_STORE=mysql://as@localhost/asNAME?socket=$AS_RIG_MARIADB_SOCKET units seen_test
 }
 
 @test "the trail does on MariaDB what it does on every store" {

@@ -93,7 +93,9 @@ static void put_history(struct buf *b, const struct service_past *past)
 	buf_json_member_int(b, "generation", past->generation);
 	clock_json_member(b, "last_out", past->last_out);
 	clock_json_member(b, "last_in", past->last_in);
-	buf_puts(b, ",\"window\":[],\"pending\":");
+	buf_puts(b, ",\"window\":[],\"repairs\":");
+	buf_put(b, past->repairs.p, past->repairs.n);
+	buf_puts(b, ",\"pending\":");
 	if (!past->pending) {
 		buf_puts(b, "null}");
 		return;
@@ -114,7 +116,7 @@ static enum record_fate each(void *ctx, struct record *rec, struct err *err)
 {
 	struct resolver *r = ctx;
 	char service[SERVICE_NAME_MAX + 1];
-	struct service_past past = {.pending_plan = BUF_INIT(LINE_MAX_BYTES)};
+	struct service_past past = {0};
 	int bad;
 
 	if (record_service(rec, service, err) < 0)
@@ -130,7 +132,7 @@ static enum record_fate each(void *ctx, struct record *rec, struct err *err)
 	drop_rows(r);
 	if (!bad && !(bad = store_past(r->store, service, &past, err)))
 		put_history(record_edit(rec, "history"), &past);
-	buf_release(&past.pending_plan);
+	store_past_release(&past);
 	return bad ? RECORD_ERROR : RECORD_PRINT;
 }
 

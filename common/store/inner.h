@@ -38,4 +38,7 @@ int service_save(struct sql *db, const struct service_row *row, struct err *err)
 int audit_append(struct sql *db, struct service_row *row, const char *actor, const char *event, const char *op_id,
                  const char *body, struct err *err);
 
+/* seen.c: marks the remembered specifications whose containers the plan of a new operation removes. */
+int spec_mark_removals(struct sql *db, const struct intent_ask *ask, struct err *err);
+
 #endif

@@ -59,40 +59,6 @@ int service_save(struct sql *db, const struct service_row *row, struct err *err)
 	               NULL, NULL, err);
 }
 
-/* --- the past --- */
-
-static int on_past(void *ctx, const struct sql_value *col, struct err *err)
-{
-	struct service_past *past = ctx;
-
-	past->generation = col[0].i;
-	past->last_out = sql_get_time(&col[1]);
-	past->last_in = sql_get_time(&col[2]);
-	past->pending = col[3].type != SQL_NULL;
-	if (!past->pending)
-		return 0;
-	(void)snprintf(past->pending_op, sizeof past->pending_op, "%s", col[3].s);
-	(void)snprintf(past->pending_alert, sizeof past->pending_alert, "%s", col[4].s);
-	(void)snprintf(past->pending_action, sizeof past->pending_action, "%s", col[5].s);
-	past->pending_generation = col[6].i;
-	past->pending_at = col[7].i;
-	past->pending_attempts = col[8].i;
-	buf_put(&past->pending_plan, col[9].s, col[9].n);
-	return buf_ok(&past->pending_plan, err);
-}
-
-int store_past(struct store *s, const char *service, struct service_past *past, struct err *err)
-{
-	*past =
-		(struct service_past){.last_out = TIME_NONE, .last_in = TIME_NONE, .pending_plan = BUF_INIT(STORE_DOCUMENT)};
-	/* One statement, so that the generation and the operation belong to the same moment. */
-	return sql_run(s->db,
-	               "SELECT s.generation, s.last_out, s.last_in, o.op_id, o.alert_id, o.action, o.generation,"
-	               " o.created_at, o.attempts, o.plan FROM service_state s LEFT JOIN operation o"
-	               " ON o.service = s.service AND o.state = 'planned' WHERE s.service = ?",
-	               SQL_BINDS(sql_text(service)), on_past, past, err);
-}
-
 /* --- intent --- */
 
 struct intent_job {
@@ -177,7 +143,7 @@ static int intent_in_tx(struct sql *db, void *ctx, struct err *err)
 		out->state = INTENT_DEFERRED;
 		return 0;
 	}
-	if (plan_operation(db, job, &row, err) < 0 ||
+	if (plan_operation(db, job, &row, err) < 0 || spec_mark_removals(db, ask, err) < 0 ||
 	    audit_append(db, &row, ask->actor, "intent", ask->op_id, ask->plan, err) < 0 || service_save(db, &row, err) < 0)
 		return -1;
 	out->state = INTENT_NEW;

@@ -1,5 +1,5 @@
-/* The store as a whole, policies, and remembered specifications. Intents and history: operation.c; the chain: audit.c;
- * status and pruning: upkeep.c. */
+/* The store as a whole, and policies. What was seen of containers: seen.c; intents and history: operation.c; what a
+ * decision asks: past.c; the chain: audit.c; status and pruning: upkeep.c. */
 #include "store/store.h"
 
 #include "store/inner.h"
@@ -11,9 +11,6 @@
 #include <string.h>
 
 #include "base/banned.h"
-
-/* Looking at a container once more within this time writes nothing: a pass over hundreds costs no disk syncs. */
-#define SEEN_RENEW_MS 30000
 
 struct store *store_open(const char *url, struct err *err)
 {
@@ -303,123 +300,4 @@ int store_policy_history(struct store *s, const char *name, policy_row_fn fn, vo
 	                "SELECT " POLICY_COLUMNS ", changed_at, removed, actor"
 	                " FROM autoscale_policy_version WHERE name = ? ORDER BY version",
 	                SQL_BINDS(sql_text(name)), on_policy_version, &walk, err);
-}
-
-/* --- remembered specifications --- */
-
-struct spec_put_job {
-	const char *service, *name, *host, *spec;
-	int64_t seen_at; /* of the stored row; TIME_NONE: there is none */
-	bool same;
-};
-
-static int on_stored_spec(void *ctx, const struct sql_value *col, struct err *err)
-{
-	struct spec_put_job *job = ctx;
-	(void)err;
-
-	job->seen_at = col[0].i;
-	job->same = strcmp(col[1].s, job->spec) == 0;
-	return 0;
-}
-
-static int spec_look(struct sql *db, struct spec_put_job *job, struct err *err)
-{
-	job->seen_at = TIME_NONE;
-	job->same = false;
-	return sql_run(db, "SELECT seen_at, spec FROM container_spec WHERE service = ? AND name = ? AND host = ?",
-	               SQL_BINDS(sql_text(job->service), sql_text(job->name), sql_text(job->host)), on_stored_spec, job,
-	               err);
-}
-
-static int spec_put_in_tx(struct sql *db, void *ctx, struct err *err)
-{
-	const struct spec_put_job *job = ctx;
-	const struct sql_value binds[] = {sql_text(job->spec), sql_int(sql_now(db)), sql_text(job->service),
-	                                  sql_text(job->name), sql_text(job->host)};
-	const size_t n = sizeof binds / sizeof *binds;
-
-	if (sql_run(db, "UPDATE container_spec SET spec = ?, seen_at = ? WHERE service = ? AND name = ? AND host = ?",
-	            binds, n, NULL, NULL, err) < 0)
-		return -1;
-	if (db->changed > 0)
-		return 0;
-	return sql_run(db, "INSERT INTO container_spec (spec, seen_at, service, name, host) VALUES (?, ?, ?, ?, ?)", binds,
-	               n, NULL, NULL, err);
-}
-
-int store_spec_put(struct store *s, const char *service, const char *name, const char *host, const char *spec,
-                   struct err *err)
-{
-	struct spec_put_job job = {.service = service, .name = name, .host = host, .spec = spec};
-
-	if (store_fits("the service's name", service, SERVICE_NAME_MAX, err) < 0 ||
-	    store_fits("the container's name", name, STORE_PLACE, err) < 0 ||
-	    store_fits("the host's name", host, STORE_PLACE, err) < 0 ||
-	    store_fits("the specification", spec, STORE_DOCUMENT, err) < 0 || spec_look(s->db, &job, err) < 0)
-		return -1;
-	if (job.same && sql_now(s->db) - job.seen_at < SEEN_RENEW_MS)
-		return 0;
-	return sql_atomic(s->db, SQL_WRITE, spec_put_in_tx, &job, err);
-}
-
-struct spec_found {
-	struct buf *spec;
-	bool there;
-};
-
-static int on_newest_spec(void *ctx, const struct sql_value *col, struct err *err)
-{
-	struct spec_found *found = ctx;
-
-	found->there = true;
-	buf_put(found->spec, col[0].s, col[0].n);
-	return buf_ok(found->spec, err);
-}
-
-int store_spec_get(struct store *s, const char *service, const char *name, struct buf *spec, struct err *err)
-{
-	struct spec_found found = {.spec = spec};
-	int rc;
-
-	if (name)
-		rc = sql_run(s->db,
-		             "SELECT spec FROM container_spec WHERE service = ? AND name = ?"
-		             " ORDER BY seen_at DESC, host LIMIT 1",
-		             SQL_BINDS(sql_text(service), sql_text(name)), on_newest_spec, &found, err);
-	else
-		rc = sql_run(s->db,
-		             "SELECT spec FROM container_spec WHERE service = ?"
-		             " ORDER BY seen_at DESC, name, host LIMIT 1",
-		             SQL_BINDS(sql_text(service)), on_newest_spec, &found, err);
-	if (rc == 0 && !found.there)
-		return err_set(err, ERR_NOT_FOUND, "no specification of service %s%s%s is remembered", service,
-		               name ? ", container " : "", name ? name : "");
-	return rc;
-}
-
-struct spec_walk {
-	spec_row_fn fn;
-	void *ctx;
-};
-
-static int on_spec(void *ctx, const struct sql_value *col, struct err *err)
-{
-	const struct spec_walk *walk = ctx;
-	const struct spec_row row = {
-		.service = col[0].s, .name = col[1].s, .host = col[2].s, .spec = col[3].s, .seen_at = col[4].i};
-
-	return walk->fn(walk->ctx, &row, err);
-}
-
-#define SPEC_SELECT "SELECT service, name, host, spec, seen_at FROM container_spec"
-
-int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *ctx, struct err *err)
-{
-	struct spec_walk walk = {fn, ctx};
-
-	if (!service)
-		return sql_walk(s->db, SPEC_SELECT " ORDER BY service, name, host", SQL_NO_BINDS, on_spec, &walk, err);
-	return sql_walk(s->db, SPEC_SELECT " WHERE service = ? ORDER BY name, host", SQL_BINDS(sql_text(service)), on_spec,
-	                &walk, err);
 }

@@ -68,9 +68,14 @@ struct service_past {
 	bool pending;              /* an operation is planned and not finished: */
 	char pending_op[64], pending_alert[128], pending_action[32];
 	int64_t pending_generation, pending_at, pending_attempts;
-	struct buf pending_plan; /* its plan, JSON text; the caller releases */
+	struct buf pending_plan; /* its plan, JSON text */
+	/* JSON array, newest first, at most 16: what was started or made again within the last hour,
+	 * {"at": its end, "op": "start" | "recreate", "names": [those its plan starts, creates or removes]} */
+	struct buf repairs;
 };
+#define STORE_REPAIRS_MS (60 * 60 * 1000)
 int store_past(struct store *s, const char *service, struct service_past *past, struct err *err);
+void store_past_release(struct service_past *past); /* also one that store_past failed to fill */
 
 /* --- intent before action, outcome after: crash rules 2, 6 and 7 of the design --- */
 enum intent_state {
@@ -102,7 +107,8 @@ void intent_release(struct intent *in); /* also one that store_intent failed to 
  * RESUMED, done -> FINISHED; a failed one does not stand in the way. (2) another planned operation of the service
  * -> RESUMED. (3) generation differs from ask->generation -> DEFERRED. (4) else insert the operation with
  * generation + 1, state planned, and an audit row "intent": NEW. A RESUMED operation counts an attempt. A unique
- * key hit in a race is DEFERRED. */
+ * key hit in a race is DEFERRED. A NEW operation whose plan removes a remembered container marks its specification in
+ * the same transaction: it goes deliberately. */
 int store_intent(struct store *s, const struct intent_ask *ask, struct intent *out, struct err *err);
 
 struct outcome {
@@ -153,7 +159,8 @@ int store_audit_verify(struct store *s, int64_t *rows, struct err *err);
 
 /* --- remembered specifications (crash rule 5, service availability) --- */
 /* spec: the create request and connects, JSON text. One per (service, name, host): another content replaces it, the
- * same content again only renews seen_at (at most every 30 s: looking is free of disk syncs). */
+ * same content again only renews seen_at (at most every 30 s: looking is free of disk syncs). The container is there,
+ * so a mark that it was removed goes, unless it is that of an operation which is still at it. */
 int store_spec_put(struct store *s, const char *service, const char *name, const char *host, const char *spec,
                    struct err *err);
 /* Adds to *spec the newest spec of a service, or of one container name when name is not NULL. NOT_FOUND. */
@@ -162,9 +169,36 @@ int store_spec_get(struct store *s, const char *service, const char *name, struc
 struct spec_row {
 	const char *service, *name, *host, *spec;
 	int64_t seen_at;
+	const char *removal; /* it went deliberately: by this operation, or in other words; "" */
 };
 typedef int (*spec_row_fn)(void *ctx, const struct spec_row *row, struct err *err);
 int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *ctx, struct err *err);
+/* Marks it as gone deliberately. removal: a few words why. */
+int store_spec_removed(struct store *s, const char *service, const char *name, const char *host, const char *removal,
+                       struct err *err);
+
+/* --- which containers were seen on which host --- */
+struct container_row {
+	const char *host, *id, *name, *state;
+	const char *copy_of; /* "" for an original */
+	int64_t index;       /* of a copy; -1: none */
+};
+/* What a look at the service showed: all its containers on the hosts that answered. Rows of other hosts stay. Nothing
+ * is written when nothing changed (rows are renewed twice a day, so that a prune leaves them). */
+struct container_look {
+	const char *service;
+	const char *const *hosts; /* that answered */
+	size_t nhosts;
+	const struct container_row *rows;
+	size_t nrows;
+};
+int store_container_note(struct store *s, const struct container_look *look, struct err *err);
+typedef int (*container_row_fn)(void *ctx, const struct container_row *row, struct err *err);
+/* The service's rows on one host, by id. */
+int store_container_each(struct store *s, const char *service, const char *host, container_row_fn fn, void *ctx,
+                         struct err *err);
+/* Was anything ever seen on that host? */
+int store_container_host(struct store *s, const char *host, bool *known, struct err *err);
 
 /* --- upkeep --- */
 struct store_status {

@@ -224,11 +224,12 @@ static void test_shared_file(void)
 	struct err err = {0};
 	struct store *s = store_open(path, &err);
 	struct alerts *a = must_open(path);
-	struct service_past past;
+	struct service_past past = {0};
 	bool stored = false;
 
 	(void)put(a, "a", "1", 1, 0, &stored);
 	OK(s && stored && store_past(s, "web", &past, &err) == 0, "one file serves the store and the alerts");
+	store_past_release(&past);
 	alerts_close(a);
 	store_close(s);
 	a = alerts_open("other://u:secret@db/as", &err);

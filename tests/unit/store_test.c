@@ -88,7 +88,7 @@ static void test_openers_at_once(void)
 	for (int i = 0; i < 15; i++) {
 		(void)snprintf(path, sizeof path, "%s/race/%d/store.db", scratch, i);
 		failures += scratch_run(SCRATCH_WORKERS, open_once, path) != 0;
-		failures += scratch_sql(path, "SELECT COUNT(*) FROM schema_version") != 2;
+		failures += scratch_sql(path, "SELECT COUNT(*) FROM schema_version") != 3;
 	}
 	IS(failures, 0, "8 processes open a new store at once, 15 times: all succeed, the schema is made once");
 }
@@ -102,9 +102,9 @@ static void test_schema_versions(void)
 	(void)scratch_sql(path, "INSERT INTO schema_version VALUES (7, '007-later', 'x', 1)");
 	const long long tables = scratch_sql(path, "SELECT COUNT(*) FROM sqlite_master");
 	IS(open_code(path, &err), ERR_CONFIG, "a newer schema is refused as configuration");
-	IS_STR(err.message, "the store's schema is version 7, this program knows 2: upgrade the program",
+	IS_STR(err.message, "the store's schema is version 7, this program knows 3: upgrade the program",
 	       "the message says what to do");
-	IS(scratch_sql(path, "SELECT COUNT(*) FROM schema_version"), 3, "and its versions are unchanged");
+	IS(scratch_sql(path, "SELECT COUNT(*) FROM schema_version"), 4, "and its versions are unchanged");
 	IS(scratch_sql(path, "SELECT COUNT(*) FROM sqlite_master"), tables, "and its tables");
 
 	path = scratch_path("other.db");
@@ -505,6 +505,7 @@ static void test_intents(void)
 
 	OK(store_past(s, "web", &past, &err) == 0 && past.generation == 0 && past.last_out == TIME_NONE && !past.pending,
 	   "of a new service nothing is known");
+	store_past_release(&past);
 	struct intent_ask a = ask("op-1", "alert-1", 0);
 	IS(intend(s, &a, &i), INTENT_NEW, "the first intent is new");
 	OK(i.generation == 1 && strcmp(i.op_id, "op-1") == 0 && strcmp(i.alert_id, "alert-1") == 0, "with generation 1");
@@ -513,7 +514,7 @@ static void test_intents(void)
 	       strcmp(past.pending_alert, "alert-1") == 0 && strcmp(past.pending_action, "scale-up") == 0,
 	   "it is pending");
 	IS_STR(past.pending_plan.p, "{\"op\":\"scale-up\",\"by\":\"op-1\"}", "with its plan");
-	buf_release(&past.pending_plan);
+	store_past_release(&past);
 
 	a = ask("op-2", "alert-1", 0);
 	IS(intend(s, &a, &i), INTENT_RESUMED, "the same alert again resumes it");
@@ -523,7 +524,7 @@ static void test_intents(void)
 	IS(intend(s, &a, &i), INTENT_RESUMED, "another alert of the service resumes it too");
 	IS_STR(i.alert_id, "alert-1", "and learns whose it is");
 	OK(store_past(s, "web", &past, &err) == 0 && past.pending_attempts == 3, "each resumption is an attempt");
-	buf_release(&past.pending_plan);
+	store_past_release(&past);
 
 	struct outcome o = outcome("op-1", "done");
 	IS(end(s, &o), 1, "the outcome makes the first history row");
@@ -568,6 +569,7 @@ static void test_failed_outcomes(void)
 	o.error = "no such image";
 	IS(end(s, &o), 1, "a failed operation has a history row");
 	OK(store_past(s, "web", &past, &err) == 0 && past.last_out == TIME_NONE, "a failure starts no cooldown");
+	store_past_release(&past);
 	a = ask("op-2", "alert-1", 1);
 	IS(intend(s, &a, &i), INTENT_NEW, "its alert may act again");
 	o = outcome("op-2", "partial");
@@ -586,6 +588,7 @@ static void test_failed_outcomes(void)
 	   "both operations are failed");
 	OK(store_past(s, "web", &past, &err) == 0 && past.last_out != TIME_NONE && past.last_in == TIME_NONE,
 	   "a partial one did add copies: the cooldown runs");
+	store_past_release(&past);
 
 	a = ask("op-4", "alert-4", 2);
 	a.action = "scale-down";
@@ -598,6 +601,7 @@ static void test_failed_outcomes(void)
 	IS(end(s, &o), 3, "done closes it");
 	OK(store_past(s, "web", &past, &err) == 0 && past.last_in != TIME_NONE && past.last_in >= past.last_out,
 	   "a scale-down is remembered as one");
+	store_past_release(&past);
 	o = outcome("", "none");
 	IS(end(s, &o), 0, "a decision not to act has no history row");
 	IS(scratch_look(path, "SELECT COUNT(*) FROM audit WHERE event = 'none'"), 1, "but an audit row");

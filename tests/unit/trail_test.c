@@ -240,7 +240,7 @@ static void test_prune_keeps_planned(void)
 	IS(look(path, "SELECT seq FROM audit WHERE event = 'intent'"), 3, "and its promise stays in the trail");
 	OK(store_past(s, "web", &past, &err) == 0 && past.pending && strcmp(past.pending_op, "op-2") == 0,
 	   "it can be resumed");
-	buf_release(&past.pending_plan);
+	store_past_release(&past);
 	whole(s, 4, "the chain is whole");
 	store_close(s);
 }
