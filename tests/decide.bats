@@ -167,6 +167,20 @@ plan() { rec "$1" | as-decide | jq -r '.plan | "\(.op) \(.from) \(.to)"'; }
 	is "$(plan "$blind")" 'scale-up 1 2' 'an alert still scales out on the hosts that answer'
 }
 
+@test "containers last seen on a host that does not answer count, and their names are taken" {
+	far='.observed.hosts += [{name: "h2", ok: false, known: true}] | .observed.containers += [{id: "f", name: "web-1", host: "h2", state: "unknown", last_state: "running", copy: true, ready: false}]'
+	is "$(plan "$far | del(.alert) | .policy.min = 2")" 'none 2 2'
+	is "$(rec "$far" | as-decide | jq -r '.plan.create[].name')" web-2
+	is "$(plan "$far | .alert.action = \"scale-down\"")" 'none 2 2'
+}
+
+@test "a crash loop: the reason tells how often and why, and the plan when to come again" {
+	run -0 as-decide < <(rec 'del(.alert) | .observed.containers += [{id: "c1", name: "web-1", host: "local", state: "exited", copy: true, exit_code: 137, oom_killed: true}]
+		| .history.repairs = [{at: "2026-11-24T11:59:50.000Z", op: "start", names: ["web-1"]}, {at: "2026-11-24T11:59:30.000Z", op: "start", names: ["web-1"]}]')
+	is "$(jq -r '.plan | "\(.op) \(.retry_at) \(.reason)"' <<<"$output")" \
+		'none 2026-11-24T12:00:10.000Z crash loop: web-1 was started 2 times in 30 s, out of memory (exit code 137); next try in 10 s'
+}
+
 @test "spread puts copies where the fewest are, pack where the most, never on a silent host" {
 	two='.observed.hosts = [{name: "h1", ok: true}, {name: "h2", ok: true}, {name: "h3", ok: false}] | .observed.containers[0].host = "h1" | .observed.template.host = "h1" | .policy.step_up = "3"'
 	is "$(rec "$two" | as-decide | jq -r '[.plan.create[].host] | join(" ")')" 'h2 h1 h2'

@@ -12,7 +12,7 @@ enum direction { STAY, OUT, IN };
 
 static enum direction direction_of(const char *action)
 {
-	if (strcmp(action, "scale-up") == 0 || strcmp(action, "recreate") == 0)
+	if (strcmp(action, "scale-up") == 0)
 		return OUT;
 	return strcmp(action, "scale-down") == 0 ? IN : STAY;
 }
@@ -57,9 +57,12 @@ static bool covered(struct decision *d, const char *action)
 	const enum direction to = direction_of(action);
 	const int64_t sent = alert_time(d->in->alert);
 	const struct planned *p = d->before;
+	const bool repair = strcmp(action, "start") == 0 || strcmp(action, "recreate") == 0;
 
 	if (p && (p->at == d->in->now || (sent != TIME_NONE && sent <= p->at)) &&
-	    ((to == OUT && p->out) || (to == IN && p->in) || to == STAY)) {
+	    (to == OUT  ? p->out
+	     : to == IN ? p->in
+	                : !repair || p->repair)) {
 		plan_say(d, "covered by %s, which acts on %s in this pass", p->id, d->in->service);
 		plan_trace(d, "coalesce", d->running, d->running, "one action for a storm of alerts: %s", p->id);
 		return true;
@@ -157,14 +160,20 @@ static int64_t wanted(struct decision *d, const char *action, struct err *err)
 static int64_t clamp(struct decision *d, int64_t want)
 {
 	char from[128];
-	int64_t to = want;
+	int64_t to = want, floor = d->min + d->sick;
 
-	if (d->max < 0 && want > d->from && want > d->min) {
-		to = d->from > d->min ? d->from : d->min;
+	if (d->max >= 0 && floor > d->max)
+		floor = d->max;
+	if (d->max < 0 && want > d->from && want > floor) {
+		to = d->from > floor ? d->from : floor;
 		plan_say_more(d, "; no max is set, so nothing scales up: set autoscale.max");
 	} else if (d->max >= 0 && want > d->max) {
 		to = d->max;
 		plan_say_more(d, "; capped by max %lld (%s)", (long long)d->max, decision_source(d, "max", from));
+	} else if (want < floor && floor > d->min) {
+		to = floor;
+		plan_say_more(d, "; raised to %lld: min %lld (%s), and %lld unhealthy that stay do not count", (long long)floor,
+		              (long long)d->min, decision_source(d, "min", from), (long long)d->sick);
 	} else if (want < d->min) {
 		to = d->min;
 		plan_say_more(d, "; raised to min %lld (%s)", (long long)d->min, decision_source(d, "min", from));
@@ -199,24 +208,29 @@ static void shrink(struct decision *d, int64_t want)
 	d->op = made ? "scale-down" : "none";
 }
 
-/* With no alert, or one that asks only for order: first what is stopped or missing, then the limits. */
-static void reconcile(struct decision *d, const char *action)
+/* How many there are, for the reason. */
+static void say_count(struct decision *d)
 {
-	const bool any = !*action || strcmp(action, "reconcile") == 0;
+	plan_say(d, "%lld running", (long long)(d->from - d->unknown - d->restarting));
+	if (d->unknown)
+		plan_say_more(d, ", %lld on hosts that do not answer", (long long)d->unknown);
+	if (d->restarting)
+		plan_say_more(d, ", %lld restarted by the engine", (long long)d->restarting);
+}
 
-	if ((any || strcmp(action, "start") == 0) && d->stopped && start_stopped(d))
-		return;
-	if ((any || strcmp(action, "recreate") == 0) && recreate_missing(d))
-		return;
-	if (strcmp(action, "attach") == 0) {
-		d->op = "attach";
-		plan_say(d, "the load balancer's entries are made right");
-		return;
-	}
-	plan_say(d, "%lld running", (long long)d->from);
-	const int64_t want = clamp(d, d->from);
-	if (want > d->from && !d->blind)
-		grow(d, want);
+/* Brings the count between min and max. One that waits for its next start is not made up for by a copy of it. */
+static void keep_limits(struct decision *d)
+{
+	int64_t there = d->from + d->waiting;
+
+	if (d->max >= 0 && there > d->max)
+		there = d->max > d->from ? d->max : d->from;
+	say_count(d);
+	const int64_t want = clamp(d, there);
+	if (want > there && d->dark)
+		plan_say_more(d, "; of a host that does not answer it is not known what it has, so nothing is added");
+	else if (want > there)
+		grow(d, want - (there - d->from));
 	else if (want < d->from)
 		shrink(d, want);
 	else if (want == d->from)
@@ -225,6 +239,36 @@ static void reconcile(struct decision *d, const char *action)
 		plan_say_more(d, " %lld", (long long)d->max);
 	else if (want == d->from)
 		plan_say_more(d, " (none)");
+}
+
+/* With no alert, or one that asks only for order: first what is stopped or missing, then the limits. */
+static void reconcile(struct decision *d, const char *action)
+{
+	const bool any = !*action || strcmp(action, "reconcile") == 0;
+	bool planned = (any || strcmp(action, "start") == 0) && d->stopped && start_stopped(d);
+
+	if (!planned && (any || strcmp(action, "recreate") == 0))
+		planned = recreate_missing(d) || replace_unhealthy(d);
+	if (!planned && strcmp(action, "attach") == 0) {
+		d->op = "attach";
+		plan_say(d, "the load balancer's entries are made right");
+		return;
+	}
+	if (!planned)
+		keep_limits(d);
+	tell_waiting(d);
+}
+
+/* Without an alert nothing tells two records of one pass apart. */
+static bool under_way(struct decision *d)
+{
+	const struct planned *p = decision_unseen(d);
+
+	if (!p || p->at != d->in->now)
+		return false;
+	plan_say(d, "covered by %s, which acts on %s in this pass", p->id, d->in->service);
+	plan_trace(d, "coalesce", d->running, d->running, "one action in a pass: %s", p->id);
+	return true;
 }
 
 static int follow_alert(struct decision *d, const char *action, struct err *err)
@@ -280,7 +324,7 @@ static int act(struct decision *d, struct err *err)
 	char action[64] = "";
 
 	if (!jv_is_object(d->in->alert)) {
-		if (!held_by_pause(d, STAY) && !resume(d, false))
+		if (!held_by_pause(d, STAY) && !resume(d, false) && !under_way(d))
 			reconcile(d, "");
 		return 0;
 	}
@@ -320,13 +364,16 @@ int decide(struct decide_state *state, const struct decide_input *in, struct buf
 	buf_putc(&d.start, '[');
 	buf_putc(&d.remove, '[');
 	decision_read(&d);
-	d.from = d.running;
+	d.from = d.running + d.unknown + d.restarting;
 	/* A plan of this stream that the observation cannot show yet counts as carried out. */
-	if (d.before && jv_int_or(jv_get(in->history, "generation"), 0) < d.before->generation)
-		d.from = d.before->to;
+	const struct planned *unseen = decision_unseen(&d);
+	if (unseen)
+		d.from = unseen->to;
 	d.to = d.from;
-	plan_trace(&d, "count", d.running, d.from, "running containers%s",
-	           d.from != d.running ? ", and this stream's plan" : "");
+	plan_trace(&d, "count", d.running, d.from, "running containers%s%s%s",
+	           d.unknown ? ", those on hosts that do not answer" : "",
+	           d.restarting ? ", those that the engine restarts" : "",
+	           unseen && d.from != d.running ? ", and this stream's plan" : "");
 	bad = act(&d, err);
 	if (jv_here(d.resumed))
 		buf_put(plan, d.resumed.p, d.resumed.n);

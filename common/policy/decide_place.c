@@ -59,7 +59,7 @@ static bool choose_host(const struct decision *d, struct jv template, char out[N
 
 	member_text(template, "host", out, NAME);
 	if (member_is(d->in->policy, "placement", "same-host") && *out)
-		return true;
+		return host_answers(d, out);
 	while (jv_next(&c, &m)) {
 		if (!jv_is_true(jv_get(m.value, "ok")))
 			continue;

@@ -100,6 +100,8 @@ void plan_write(const struct decision *d, struct buf *out)
 	buf_json_member_str(out, "reason", reason);
 	if (d->defer)
 		buf_json_member_bool(out, "defer", true);
+	if (d->retry_at != TIME_NONE)
+		clock_json_member(out, "retry_at", d->retry_at);
 	buf_json_key(out, "trace");
 	buf_put(out, d->trace.p, d->trace.n);
 	buf_putc(out, ']');

@@ -42,18 +42,60 @@ int64_t decision_past(const struct decision *d, const char *member)
 	return clock_json(jv_get(d->in->history, member), &t) ? t : TIME_NONE;
 }
 
+bool container_unhealthy(struct jv c) { return container_running(c) && member_is(c, "health", "unhealthy"); }
+
+/* One that as-inspect knows only from the store, because its host does not answer. */
+static bool counts_unseen(struct jv c)
+{
+	const struct jv last = jv_get(c, "last_state");
+
+	return member_is(c, "state", "unknown") && (!jv_here(last) || jv_is(last, "running") || jv_is(last, "restarting"));
+}
+
+bool host_answers(const struct decision *d, const char *host)
+{
+	struct jv_cursor c = jv_each(jv_get(d->in->observed, "hosts"));
+	struct jv_member m;
+
+	while (jv_next(&c, &m))
+		if (member_is(m.value, "name", host))
+			return jv_is_true(jv_get(m.value, "ok"));
+	return true;
+}
+
+bool available(const struct decision *d, const char *what)
+{
+	char text[64];
+
+	member_text(d->in->policy, "available", text, sizeof text);
+	return strstr(*text ? text : "start,recreate", what) != NULL;
+}
+
+const struct planned *decision_unseen(const struct decision *d)
+{
+	return d->before && jv_int_or(jv_get(d->in->history, "generation"), 0) < d->before->generation ? d->before : NULL;
+}
+
 void decision_read(struct decision *d)
 {
 	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
 	struct jv_member m;
+	const bool replaces = available(d, "replace");
 
 	d->min = jv_int_or(jv_get(d->in->policy, "min"), 1);
 	d->max = jv_int_or(jv_get(d->in->policy, "max"), -1);
+	d->retry_at = TIME_NONE;
 	while (jv_next(&c, &m)) {
 		d->running += container_running(m.value);
 		d->stopped += container_stopped(m.value);
+		d->restarting += member_is(m.value, "state", "restarting");
+		d->unknown += counts_unseen(m.value);
+		d->sick += replaces && container_unhealthy(m.value) && !container_removable(m.value);
 	}
 	c = jv_each(jv_get(d->in->observed, "hosts"));
-	while (jv_next(&c, &m))
-		d->blind = d->blind || !jv_is_true(jv_get(m.value, "ok"));
+	while (jv_next(&c, &m)) {
+		const bool ok = jv_is_true(jv_get(m.value, "ok"));
+		d->blind = d->blind || !ok;
+		d->dark = d->dark || (!ok && !jv_is_true(jv_get(m.value, "known")));
+	}
 }

@@ -21,6 +21,7 @@ void decide_state_free(struct decide_state *s)
 		for (struct planned *p = s->bucket[i], *next; p; p = next) {
 			next = p->next;
 			buf_release(&p->indexes);
+			buf_release(&p->repairs);
 			free(p);
 		}
 	free(s);
@@ -40,31 +41,59 @@ static struct planned **planned_slot(struct decide_state *s, const char *service
 
 struct planned *planned_get(struct decide_state *s, const char *service) { return *planned_slot(s, service); }
 
-/* What later records of the stream must know of this plan. */
+static struct planned *planned_new(const char *service, struct err *err)
+{
+	struct planned *p = calloc(1, sizeof *p);
+
+	if (!p) {
+		(void)err_set(err, ERR_TEMPORARY, "out of memory");
+		return NULL;
+	}
+	p->indexes = (struct buf)BUF_INIT(REPLICAS_MAX * sizeof(int64_t));
+	p->repairs = (struct buf)BUF_INIT(REPLICAS_MAX * sizeof(struct repaired));
+	(void)snprintf(p->service, sizeof p->service, "%s", service);
+	return p;
+}
+
+/* What the plan repairs. Replaced containers take turns in their names, so the removed count with the created. */
+static void note_repairs(struct planned *p, struct jv plan)
+{
+	static const char *const lists[] = {"start", "create", "remove"};
+	struct repaired r = {.at = p->at, .made = member_is(plan, "op", "recreate")};
+	struct jv_member m;
+
+	for (size_t i = 0; i < 3; i++)
+		for (struct jv_cursor c = jv_each(jv_get(plan, lists[i])); jv_next(&c, &m);) {
+			member_text(m.value, "name", r.name, sizeof r.name);
+			buf_put(&p->repairs, &r, sizeof r);
+		}
+}
+
 int planned_note(struct decide_state *s, const struct decide_input *in, struct jv plan, struct err *err)
 {
 	struct planned **slot = planned_slot(s, in->service), *p = *slot;
-	const int64_t from = jv_int_or(jv_get(plan, "from"), 0);
+	const int64_t from = jv_int_or(jv_get(plan, "from"), 0),
+				  generation = jv_int_or(jv_get(in->history, "generation"), 0);
 	struct jv_cursor c = jv_each(jv_get(plan, "create"));
 	struct jv_member m;
 
-	if (!p) {
-		p = *slot = calloc(1, sizeof *p);
-		if (!p)
-			return err_set(err, ERR_TEMPORARY, "out of memory");
-		p->indexes = (struct buf)BUF_INIT(REPLICAS_MAX * sizeof(int64_t));
-		(void)snprintf(p->service, sizeof p->service, "%s", in->service);
-	}
+	if (!p && !(p = *slot = planned_new(in->service, err)))
+		return -1;
+	if (generation >= p->generation) /* the history tells of the earlier ones by now */
+		buf_reset(&p->repairs);
 	(void)snprintf(p->id, sizeof p->id, "%s", in->id);
 	p->at = in->now;
 	p->to = jv_int_or(jv_get(plan, "to"), from);
 	p->out = p->to > from || member_is(plan, "op", "recreate");
 	p->in = p->to < from;
-	p->generation = jv_int_or(jv_get(in->history, "generation"), 0) + 1;
+	p->repair = member_is(plan, "op", "start") || member_is(plan, "op", "recreate");
+	p->generation = generation + 1;
 	while (jv_next(&c, &m)) {
 		const int64_t index = jv_int_or(jv_get(m.value, "index"), -1);
 		if (index >= 0)
 			buf_put(&p->indexes, &index, sizeof index);
 	}
+	if (p->repair)
+		note_repairs(p, plan);
 	return 0;
 }

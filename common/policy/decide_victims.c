@@ -37,9 +37,9 @@ static bool better_victim(const struct victim *a, const struct victim *b, bool i
 	return oldest ? a->created < b->created : a->created > b->created;
 }
 
-static bool container_removable(struct jv c)
+bool container_removable(struct jv c)
 {
-	return jv_is_true(jv_get(c, "copy")) && !container_stopped(c) &&
+	return jv_is_true(jv_get(c, "copy")) && !container_stopped(c) && !member_is(c, "state", "unknown") &&
 	       !jv_is(jv_get(jv_get(c, "labels"), "autoscale.protect"), "true");
 }
 

@@ -1,8 +1,8 @@
 /* What the files behind decide.h share: one decision on its way from the record to the plan.
  *
  * decide.c: the steps in the order of the design; decide_read.c: what the record says; decide_available.c: what is
- * stopped or missing; decide_place.c: names and hosts; decide_victims.c: which copies go; decide_plan.c: the plan's
- * text; decide_state.c: what earlier records of the stream decided. */
+ * stopped, missing or unhealthy; decide_backoff.c: crash loops; decide_place.c: names and hosts; decide_victims.c:
+ * which copies go; decide_plan.c: the plan's text; decide_state.c: what earlier records of the stream decided. */
 #ifndef POLICY_DECISION_H
 #define POLICY_DECISION_H
 
@@ -14,6 +14,12 @@
 
 /* ---- decide_state.c: what one stream remembers of a service ---- */
 
+struct repaired { /* one container that a plan starts, makes again or replaces */
+	int64_t at;
+	bool made; /* it is not only started */
+	char name[NAME];
+};
+
 struct planned {
 	char service[SERVICE_NAME_MAX + 1];
 	char id[NAME];      /* the record that acted */
@@ -21,7 +27,9 @@ struct planned {
 	int64_t to;         /* the count it leads to */
 	int64_t generation; /* that it will get */
 	bool out, in;       /* direction */
+	bool repair;        /* it starts or makes again */
 	struct buf indexes; /* taken by its plan: int64_t each */
+	struct buf repairs; /* of this stream that no history has shown yet, oldest first: struct repaired each */
 	struct planned *next;
 };
 
@@ -43,9 +51,18 @@ struct decision {
 	int64_t min, max; /* max -1: none */
 	/* the observation */
 	int64_t running, stopped;
-	bool blind;        /* some host did not answer */
-	bool defer;        /* the alert goes back and is decided anew */
-	struct jv resumed; /* the stored plan that is carried out instead of a new one */
+	int64_t restarting; /* by the engine, after the container's own restart policy: it is left to it */
+	int64_t unknown;    /* ran when they were seen last, on hosts that do not answer now */
+	int64_t sick;       /* unhealthy, and not to be replaced: they do not count towards min */
+	bool blind;         /* some host did not answer, */
+	bool dark;          /* and of one nobody knows what it had */
+	bool defer;         /* the alert goes back and is decided anew */
+	struct jv resumed;  /* the stored plan that is carried out instead of a new one */
+	/* crash loops */
+	int64_t waits, waiting; /* repairs that wait; those of containers that do not run */
+	int64_t retry_at;       /* when the first of them may be tried; TIME_NONE */
+	int64_t worst;          /* repairs in a row of the container that loop tells of */
+	char loop[400];
 };
 
 /* ---- decide_read.c ---- */
@@ -60,6 +77,11 @@ void member_text(struct jv object, const char *name, char *out, size_t size); /*
 bool member_is(struct jv object, const char *name, const char *text);
 bool container_running(struct jv c);
 bool container_stopped(struct jv c);
+bool container_unhealthy(struct jv c);                         /* and running */
+bool host_answers(const struct decision *d, const char *host); /* also one that the record does not list */
+bool available(const struct decision *d, const char *what);    /* one of the words of the policy's `available` */
+/* The plan of an earlier record of this stream that the record's history does not show yet, or NULL. */
+const struct planned *decision_unseen(const struct decision *d);
 
 /* ---- decide_plan.c ---- */
 
@@ -76,10 +98,20 @@ void plan_write(const struct decision *d, struct buf *out);
 
 int64_t plan_copies(struct decision *d, int64_t count);
 int64_t plan_removals(struct decision *d, int64_t count);
+bool container_removable(struct jv c); /* a copy that is not protected, and that runs */
 
-/* ---- decide_available.c: true when there was something to plan ---- */
+/* ---- decide_available.c: true when something was planned ---- */
 
 bool start_stopped(struct decision *d);
 bool recreate_missing(struct decision *d);
+bool replace_unhealthy(struct decision *d);
+
+/* ---- decide_backoff.c ---- */
+
+/* Was this container repaired so often of late that the next repair has to wait? Then it is noted for the reason.
+ * container: as observed; absent for one that is gone. */
+bool must_wait(struct decision *d, const char *name, struct jv container);
+/* Puts what waits into the reason. */
+void tell_waiting(struct decision *d);
 
 #endif

@@ -136,7 +136,28 @@ static bool parse_bool(const char *text, struct buf *json)
 WORDS(parse_count_from, "labels", "db", "alert")
 WORDS(parse_placement, "spread", "pack", "same-host")
 WORDS(parse_victim, "idle", "newest", "oldest")
-WORDS(parse_available, "start,recreate", "recreate,start", "start", "recreate", "none")
+
+/* none, or one or more of start, recreate, replace, each once, with commas */
+static bool parse_available(const char *text, struct buf *json)
+{
+	static const char *const words[] = {"start", "recreate", "replace"};
+	bool given[3] = {0};
+
+	if (strcmp(text, "none") == 0)
+		return put_text(text, json);
+	for (const char *p = text;; p++) {
+		const size_t n = strcspn(p, ",");
+		size_t i = 0;
+		while (i < 3 && (strlen(words[i]) != n || strncmp(words[i], p, n) != 0))
+			i++;
+		if (i == 3 || given[i])
+			return false;
+		given[i] = true;
+		p += n;
+		if (!*p)
+			return put_text(text, json);
+	}
+}
 
 /* no, or all, up, down, each with an optional "until TIME" */
 static bool parse_paused(const char *text, struct buf *json)
@@ -233,7 +254,7 @@ const struct policy_field policy_fields[] = {
 	{"on_missing", "autoscale.on-missing", NULL, "hold", parse_missing, "hold or a number"},
 	{"on_resolved", "autoscale.on-resolved", NULL, "false", parse_bool, "true or false"},
 	{"available", "autoscale.available", NULL, "start,recreate", parse_available,
-     "start, recreate, both with a comma, or none"},
+     "start, recreate, replace, several with commas, or none"},
 	{"count_from", "autoscale.count-from", NULL, "labels", parse_count_from, "labels, db or alert"},
 	{"placement", "autoscale.placement", NULL, "spread", parse_placement, "spread, pack or same-host"},
 	{"victim", "autoscale.victim", NULL, "idle", parse_victim, "idle, newest or oldest"},
