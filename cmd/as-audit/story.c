@@ -92,11 +92,12 @@ static void copy_list(struct buf *out, const char *name, struct jv list, const c
 /* What a decision reads of `observed`, so that a replay can decide again: a storm audits a thousand of these. */
 static void copy_observed(struct buf *out, struct jv observed)
 {
-	static const char *const counts[] = {"count_from", "running",  "ready", "starting", "stopped",
-	                                     "missing",    "draining", "hosts", NULL};
-	static const char *const container[] = {"id",      "name",  "host", "state",   "health", "created",
-	                                        "started", "index", "copy", "copy_of", "ready",  NULL};
-	static const char *const remembered[] = {"name", "host", "missing", NULL};
+	static const char *const counts[] = {"count_from", "running",  "ready",   "starting", "stopped",
+	                                     "missing",    "draining", "unknown", "hosts",    NULL};
+	static const char *const container[] = {"id",     "name",    "host",    "state",     "last_state",
+	                                        "health", "created", "started", "exit_code", "oom_killed",
+	                                        "index",  "copy",    "copy_of", "ready",     NULL};
+	static const char *const remembered[] = {"name", "host", "missing", "removed", NULL};
 	const struct jv template = jv_get(observed, "template");
 
 	buf_json_key(out, "observed");

@@ -24,6 +24,7 @@ struct inspect {
 	char now[CLOCK_TEXT];     /* that they belong to */
 	json_t *variables;        /* container id -> {service, joined}: the environment never changes */
 	struct store *store;
+	bool unwritable;                 /* the store cannot be written: nothing more is noted in this run */
 	char last[SERVICE_NAME_MAX + 1]; /* the service looked at last in this pass, */
 	struct buf observed;             /* and what was seen */
 };
@@ -51,6 +52,44 @@ int find_containers(struct inspect *in, const char *service, struct found *v, si
 
 /* Fills in->observed with the member `observed` of the service, and in->last with its name. */
 int look_at_service(struct inspect *in, const char *service, struct err *err);
+
+const char *label_of(const json_t *doc, const char *name); /* or NULL */
+const char *name_of(const json_t *doc);                    /* without the slash; "" when it has none */
+
+/* unseen.c: what is known of hosts that do not answer. */
+
+struct unseen {
+	struct buf containers; /* elements of observed.containers, without the brackets */
+	struct buf names;      /* theirs, each with its NUL */
+	int64_t running;       /* of them, when they were seen last */
+};
+void init_unseen(struct unseen *u);
+void release_unseen(struct unseen *u);
+
+/* Keeps which containers the hosts that answered have. That it cannot be written is no error. */
+void note_containers(struct inspect *in, const char *service, const struct found *v, size_t n);
+void cannot_note(struct inspect *in, const struct err *why);
+int read_unseen(struct inspect *in, const char *service, struct unseen *u, struct err *err);
+bool unseen_has(const struct unseen *u, const char *name);
+
+/* remembered.c: specifications in the store. */
+
+struct remembered {
+	struct inspect *in;
+	const struct found *v;
+	size_t n;
+	const struct unseen *unseen;
+	struct buf list;   /* elements of observed.remembered */
+	struct buf newest; /* the template kept with the newest missing one */
+	struct buf downs;  /* found to have gone with their compose project: name NUL host NUL */
+	int64_t missing;
+};
+void init_remembered(struct remembered *m, struct inspect *in, const struct found *v, size_t n, const struct unseen *u);
+void release_remembered(struct remembered *m);
+
+int spec_of(const struct found *v, struct buf *out, struct err *err);
+int remember_specs(struct inspect *in, const char *service, const struct found *v, size_t n, struct err *err);
+int read_remembered(struct remembered *m, const char *service, struct err *err);
 
 /* Opens the store at the first call. */
 int need_store(struct inspect *in, struct err *err);

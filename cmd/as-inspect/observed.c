@@ -9,9 +9,16 @@
 
 #define PROBE_MS 300 /* all readiness probes of one service together */
 
-static const char *label_of(const json_t *doc, const char *name)
+const char *label_of(const json_t *doc, const char *name)
 {
 	return json_string_value(json_object_get(json_object_get(json_object_get(doc, "Config"), "Labels"), name));
+}
+
+const char *name_of(const json_t *doc)
+{
+	const char *name = json_string_value(json_object_get(doc, "Name"));
+
+	return name && *name == '/' ? name + 1 : name ? name : "";
 }
 
 static void probe(const struct inspect *in, const struct found *v, size_t n, struct ready_target *t)
@@ -43,8 +50,11 @@ static const struct found *choose_template(const struct found *v, const struct r
 	return best;
 }
 
-static void put_hosts(const struct inspect *in, struct buf *b)
+/* Of a host that does not answer: does the store know anything of it? If not, nobody can tell what runs there. */
+static int put_hosts(const struct inspect *in, struct buf *b, struct err *err)
 {
+	bool known;
+
 	buf_json_key(b, "hosts");
 	buf_putc(b, '[');
 	for (size_t i = 0; i < in->f.conf.nhosts; i++) {
@@ -53,9 +63,15 @@ static void put_hosts(const struct inspect *in, struct buf *b)
 		buf_json_member_str(b, "name", in->f.conf.hosts[i].name);
 		buf_json_member_bool(b, "ok", in->listings[i].ok);
 		buf_json_member_str(b, "message", in->listings[i].ok ? "" : in->listings[i].message);
+		if (!in->listings[i].ok) {
+			if (store_container_host(in->store, in->f.conf.hosts[i].name, &known, err) < 0)
+				return -1;
+			buf_json_member_bool(b, "known", known);
+		}
 		buf_putc(b, '}');
 	}
 	buf_putc(b, ']');
+	return 0;
 }
 
 static bool state_is(const json_t *doc, const char *state)
@@ -65,7 +81,8 @@ static bool state_is(const json_t *doc, const char *state)
 	return s && strcmp(s, state) == 0;
 }
 
-static void put_counts(const struct found *v, const struct ready_target *t, size_t n, int64_t missing, struct buf *b)
+static void put_counts(const struct found *v, const struct ready_target *t, size_t n, const struct remembered *m,
+                       struct buf *b)
 {
 	int64_t running = 0, ready = 0, stopped = 0;
 
@@ -79,93 +96,10 @@ static void put_counts(const struct found *v, const struct ready_target *t, size
 	buf_json_member_int(b, "ready", ready);
 	buf_json_member_int(b, "starting", running - ready);
 	buf_json_member_int(b, "stopped", stopped);
-	buf_json_member_int(b, "missing", missing);
+	buf_json_member_int(b, "missing", m->missing);
 	buf_json_member_int(b, "draining", 0);
+	buf_json_member_int(b, "unknown", m->unseen->running);
 }
-
-/* ---- remembered specifications ---- */
-
-struct remembered {
-	struct buf *list;
-	const struct found *v;
-	size_t n;
-	int64_t missing;
-	struct buf newest; /* the template kept with the newest missing one */
-};
-
-static const char *name_of(const json_t *doc)
-{
-	const char *name = json_string_value(json_object_get(doc, "Name"));
-
-	return name && *name == '/' ? name + 1 : name ? name : "";
-}
-
-static int put_remembered(void *ctx, const struct spec_row *row, struct err *err)
-{
-	struct remembered *m = ctx;
-	bool missing = true;
-
-	for (size_t i = 0; i < m->n; i++)
-		missing = missing && strcmp(name_of(m->v[i].doc), row->name) != 0;
-	buf_json_comma(m->list);
-	buf_putc(m->list, '{');
-	buf_json_member_str(m->list, "name", row->name);
-	buf_json_member_str(m->list, "host", row->host);
-	buf_json_member_bool(m->list, "missing", missing);
-	if (missing) { /* what as-clone makes it anew from: each missing one has its own */
-		buf_json_key(m->list, "template");
-		buf_puts(m->list, row->spec);
-	}
-	buf_putc(m->list, '}');
-	m->missing += missing;
-	if (missing) {
-		buf_reset(&m->newest);
-		buf_puts(&m->newest, row->spec);
-	}
-	return buf_ok(m->list, err);
-}
-
-/* What a recreation of this container needs, as its template with the create request. */
-static int spec_of(const struct found *v, struct buf *out, struct err *err)
-{
-	const struct copy_options o = {.name = name_of(v->doc),
-	                               .index = -1,
-	                               .recreate = true,
-	                               .privileged_allowed = true,
-	                               .image_id = json_string_value(json_object_get(v->doc, "Image"))};
-	struct copy_request request = {0};
-
-	if (copy_make(v->doc, &o, &request, err) < 0)
-		return -1;
-	if (json_array_size(request.connect) && json_object_set(request.create, "connect", request.connect) < 0)
-		return err_set(err, ERR_TEMPORARY, "out of memory");
-	template_json(out, v->doc, v->host, request.create);
-	copy_release(&request);
-	return buf_ok(out, err);
-}
-
-/* One that somebody else looks after, a swarm's task for instance, cannot be made again by us: it is left out. */
-static int remember_specs(struct inspect *in, const char *service, const struct found *v, size_t n, struct err *err)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct buf spec = BUF_INIT(LINE_MAX_BYTES / 2);
-		struct err why = {0};
-		int bad = 0;
-		if (v[i].copy)
-			continue;
-		if (spec_of(&v[i], &spec, &why) < 0) {
-			front_warn(&in->f, "not remembered: %s", why.message);
-		} else {
-			bad = store_spec_put(in->store, service, name_of(v[i].doc), v[i].host, spec.p, err);
-		}
-		buf_release(&spec);
-		if (bad)
-			return -1;
-	}
-	return 0;
-}
-
-/* ---- the record ---- */
 
 static int put_template(const struct inspect *in, const struct found *best, const struct remembered *m, struct buf *b,
                         struct err *err)
@@ -189,39 +123,46 @@ static int put_template(const struct inspect *in, const struct found *best, cons
 static int put_observed(struct inspect *in, const char *service, const struct found *v, size_t n, struct buf *b,
                         struct err *err)
 {
-	struct buf list = BUF_INIT(LINE_MAX_BYTES);
-	struct remembered m = {.list = &list, .v = v, .n = n, .newest = BUF_INIT(LINE_MAX_BYTES / 2)};
+	struct unseen u;
+	struct remembered m;
 	struct ready_target *t = calloc(n + 1, sizeof *t);
 	int bad = t ? need_store(in, err) : err_set(err, ERR_TEMPORARY, "out of memory");
 
+	init_unseen(&u);
+	init_remembered(&m, in, v, n, &u);
+	if (!bad)
+		note_containers(in, service, v, n);
 	if (!bad && in->remember)
 		bad = remember_specs(in, service, v, n, err);
-	if (!bad)
-		bad = store_spec_each(in->store, service, put_remembered, &m, err);
-	if (bad)
+	if (bad || (bad = read_unseen(in, service, &u, err)) || (bad = read_remembered(&m, service, err)))
 		goto out;
 	probe(in, v, n, t);
 	buf_putc(b, '{');
-	put_counts(v, t, n, m.missing, b);
-	put_hosts(in, b);
+	put_counts(v, t, n, &m, b);
+	bad = put_hosts(in, b, err);
 	buf_json_key(b, "containers");
 	buf_putc(b, '[');
 	for (size_t i = 0; i < n; i++) {
 		buf_json_comma(b);
 		container_json(b, v[i].doc, v[i].host, t[i].ready);
 	}
+	if (u.containers.n) {
+		buf_json_comma(b);
+		buf_put(b, u.containers.p, u.containers.n);
+	}
 	buf_putc(b, ']');
-	bad = put_template(in, choose_template(v, t, n), &m, b, err);
+	if (!bad)
+		bad = put_template(in, choose_template(v, t, n), &m, b, err);
 	buf_json_key(b, "remembered");
 	buf_putc(b, '[');
-	buf_put(b, list.p, list.n);
+	buf_put(b, m.list.p, m.list.n);
 	buf_puts(b, "]}");
 	if (!bad)
 		bad = buf_ok(b, err);
 out:
 	free(t);
-	buf_release(&list);
-	buf_release(&m.newest);
+	release_remembered(&m);
+	release_unseen(&u);
 	return bad;
 }
 

@@ -15,7 +15,7 @@
 
 /* ---- the known sections and keys: one table for parsing and for "did you mean" ---- */
 
-enum kind { TEXT, COUNT, PRIVILEGED, LABELS };
+enum kind { TEXT, COUNT, PRIVILEGED, LABELS, COMPOSE_DOWN };
 
 struct key {
 	const char *section; /* "store", "ingest", "limits", and "host", "lb", which carry a name */
@@ -41,6 +41,7 @@ static const struct key keys[] = {
 	{"limits", "per_host", COUNT, offsetof(struct conf, per_host)},
 	{"limits", "privileged", PRIVILEGED, offsetof(struct conf, privileged)},
 	{"limits", "labels", LABELS, offsetof(struct conf, labels)},
+	{"limits", "compose_down", COMPOSE_DOWN, offsetof(struct conf, compose_down)},
 	HOST(url),
 	HOST(cert_path),
 	HOST(context),
@@ -145,6 +146,11 @@ static int set_value(const struct key *key, void *base, const char *value, struc
 		if (strcmp(value, "allow") != 0 && strcmp(value, "refuse") != 0)
 			return err_set(err, ERR_CONFIG, "privileged is \"refuse\" or \"allow\", not \"%s\"", value);
 		*(bool *)slot = strcmp(value, "allow") == 0;
+		return 0;
+	case COMPOSE_DOWN:
+		if (strcmp(value, "respect") != 0 && strcmp(value, "recreate") != 0)
+			return err_set(err, ERR_CONFIG, "compose_down is \"recreate\" or \"respect\", not \"%s\"", value);
+		*(bool *)slot = strcmp(value, "respect") == 0;
 		return 0;
 	case LABELS: {
 		static const char *const names[] = {"trust", "narrow", "ignore"};

@@ -34,6 +34,7 @@ struct conf {
 	long max_replicas, per_host; /* default 100, 50 */
 	bool privileged;             /* copying a privileged container is allowed */
 	enum conf_labels labels;
+	bool compose_down; /* what `docker compose down` took away is not made again */
 };
 
 /* Reads FILE, or when it is NULL: $AUTOSCALE_CONF, else ~/.config/autoscale/autoscale.conf over
