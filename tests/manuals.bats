@@ -190,7 +190,7 @@ statuses() {
 		[ "$default" != NULL ] || default=no
 		echo "$name $label $(tr a-z.- A-Z__ <<<"$label") ${default:-empty}"
 	done)
-	manual=$(sed -n '/^\.Ss Fields/,/^\.El/p' man/autoscale-policy.5 | awk '
+	manual=$(sed -n '/^\.Ss Fields/,/^\.S[hs] [^F]/p' man/autoscale-policy.5 | awk '
 		/^\.It Va / { name = $3; getline label; getline variable; getline value
 			sub(/^\.Va /, "", label); sub(/ ,$/, "", label)
 			sub(/^\.Ev /, "", variable); sub(/ ,$/, "", variable)

@@ -29,10 +29,12 @@ registry_up() {
 	EOF
 	rig_spawn "$server" TERM docker-registry serve "$dir/config.yml"
 	rig_wait "$server" 20 rig_answers "http://$at/v2/"
-	curl -sS --unix-socket "$sock" -X POST "http://docker/images/webapp:1/tag?repo=$at/as/webapp&tag=1" >>"$RIG/$server.log" 2>&1
-	curl -sS --unix-socket "$sock" -X POST -H "X-Registry-Auth: $(registry_auth "$at")" \
-		"http://docker/images/$at/as/webapp/push?tag=1" >>"$RIG/$server.log" 2>&1
-	curl -sS --unix-socket "$sock" -X DELETE "http://docker/images/$at/as/webapp:1" >>"$RIG/$server.log" 2>&1
+	{
+		curl -sS --unix-socket "$sock" -X POST "http://docker/images/webapp:1/tag?repo=$at/as/webapp&tag=1"
+		curl -sS --unix-socket "$sock" -X POST -H "X-Registry-Auth: $(registry_auth "$at")" \
+			"http://docker/images/$at/as/webapp/push?tag=1"
+		curl -sS --unix-socket "$sock" -X DELETE "http://docker/images/$at/as/webapp:1"
+	} >>"$RIG/$server.log" 2>&1
 	# A push that fails answers 200 too, so look.
 	curl -s -u 'as:p@ss:w%rd' "http://$at/v2/as/webapp/tags/list" | jq -e '.tags == ["1"]' >>"$RIG/$server.log" ||
 		rig_fail "$server" 1 'does not hold its image'
