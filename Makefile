@@ -11,7 +11,7 @@ SAY = @$(if $(V),:,echo)
 # ---- libraries: asked of pkg-config once ----
 lib = $(shell pkg-config --libs $(1) 2>/dev/null || echo -l$(patsubst lib%,%,$(1)))
 JSON   := $(call lib,jansson)
-CURL   := $(call lib,libcurl) -pthread
+CURL   := $(call lib,libcurl) $(call lib,libcrypto) -pthread
 SQLITE := $(call lib,sqlite3) $(call lib,libcrypto)
 INI    := $(call lib,inih)
 

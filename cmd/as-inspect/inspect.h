@@ -10,7 +10,7 @@
 /* What every host listed, kept for the records of one pass (they have one `now`). */
 struct listing {
 	bool ok;
-	char message[300];
+	struct err why;                         /* when it is not */
 	json_t *list;                           /* the engine's */
 	char (*services)[SERVICE_NAME_MAX + 1]; /* of each entry; "" none */
 	bool *joined;                           /* of each entry: it asked to be scaled */

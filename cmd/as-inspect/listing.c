@@ -84,21 +84,19 @@ static void list_host(void *ctx, size_t i)
 {
 	struct inspect *in = ctx;
 	struct listing *l = &in->listings[i];
-	struct err why = {0};
-	struct engine_host *h = engine_hosts_get(&in->hosts, in->f.conf.hosts[i].name, &why);
 
 	drop_listing(l);
-	if (!h || h->driver->list(h->engine, NULL, &l->list, &why) < 0) {
-		(void)snprintf(l->message, sizeof l->message, "%.290s", why.message);
+	struct engine_host *h = engine_hosts_get(&in->hosts, in->f.conf.hosts[i].name, &l->why);
+	if (!h || h->driver->list(h->engine, NULL, &l->list, &l->why) < 0) {
 		if (in->f.conf.nhosts > 1) /* with one host the record's error says it */
-			front_warn(&in->f, "%s: left out", l->message);
+			front_warn(&in->f, "%s: left out", l->why.message);
 		return;
 	}
 	const size_t n = json_array_size(l->list);
 	l->services = calloc(n + 1, sizeof *l->services);
 	l->joined = calloc(n + 1, sizeof *l->joined);
 	if (!l->services || !l->joined) {
-		(void)snprintf(l->message, sizeof l->message, "out of memory");
+		(void)err_set(&l->why, ERR_TEMPORARY, "out of memory");
 		return;
 	}
 	for (size_t k = 0; k < n; k++)
@@ -106,13 +104,21 @@ static void list_host(void *ctx, size_t i)
 	l->ok = true;
 }
 
-/* No host answered: then nothing is known, and nothing may be concluded. */
+/* No host answered: then nothing is known, and nothing may be concluded. One that may answer later goes before one that
+ * is set up wrongly. */
 static int some_host(const struct inspect *in, struct err *err)
 {
-	for (size_t i = 0; i < in->f.conf.nhosts; i++)
-		if (in->listings[i].ok)
+	const struct listing *worst = &in->listings[0];
+
+	for (size_t i = 0; i < in->f.conf.nhosts; i++) {
+		const struct listing *l = &in->listings[i];
+		if (l->ok)
 			return 0;
-	return err_set(err, ERR_UNAVAILABLE, "%s", in->listings[0].message);
+		if (l->why.retry && !worst->why.retry)
+			worst = l;
+	}
+	*err = worst->why;
+	return -1;
 }
 
 /* A storm of alerts fetched together is looked at once. */

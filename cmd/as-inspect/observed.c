@@ -62,7 +62,7 @@ static int put_hosts(const struct inspect *in, struct buf *b, struct err *err)
 		buf_putc(b, '{');
 		buf_json_member_str(b, "name", in->f.conf.hosts[i].name);
 		buf_json_member_bool(b, "ok", in->listings[i].ok);
-		buf_json_member_str(b, "message", in->listings[i].ok ? "" : in->listings[i].message);
+		buf_json_member_str(b, "message", in->listings[i].ok ? "" : in->listings[i].why.message);
 		if (!in->listings[i].ok) {
 			if (store_container_host(in->store, in->f.conf.hosts[i].name, &known, err) < 0)
 				return -1;

@@ -381,16 +381,20 @@ static int default_store(struct conf *c, struct err *err)
 	return keep(&c->store, path, err);
 }
 
-/* The engine that the docker command would use. */
+/* The engine that the docker command would use: DOCKER_HOST goes before DOCKER_CONTEXT, and both before the context
+ * that was chosen with `docker context use`. */
 static int default_host(struct conf *c, struct err *err)
 {
-	const char *url = env("DOCKER_HOST"), *certs = env("DOCKER_CERT_PATH"), *home = env("HOME");
+	const char *url = env("DOCKER_HOST"), *context = env("DOCKER_CONTEXT"), *certs = env("DOCKER_CERT_PATH");
+	const char *home = env("HOME");
 	char path[4096];
 
-	if (c->nhosts)
-		return 0;
 	struct conf_host *h = named(c, true, "local", err);
-	if (!h || keep(&h->url, url ? url : "unix:///var/run/docker.sock", err) < 0)
+	if (!h)
+		return -1;
+	if (!url)
+		return keep(&h->context, context ? context : "", err);
+	if (keep(&h->url, url, err) < 0)
 		return -1;
 	if (!env("DOCKER_TLS_VERIFY"))
 		return 0;
@@ -399,6 +403,23 @@ static int default_host(struct conf *c, struct err *err)
 		certs = path;
 	}
 	return keep(&h->cert_path, certs, err);
+}
+
+static int complete_hosts(struct conf *c, struct err *err)
+{
+	const char *folder = env("DOCKER_CONFIG"), *home = env("HOME");
+	char path[4096];
+
+	if (!c->nhosts && default_host(c, err) < 0)
+		return -1;
+	if (!folder && home) {
+		(void)snprintf(path, sizeof path, "%s/.docker", home);
+		folder = path;
+	}
+	for (size_t i = 0; i < c->nhosts; i++)
+		if (c->hosts[i].context && folder && keep(&c->hosts[i].docker_config, folder, err) < 0)
+			return -1;
+	return 0;
 }
 
 static int usual_files(struct conf *c, struct err *err)
@@ -425,7 +446,7 @@ int conf_load(struct conf *c, const char *file, struct err *err)
 		goto bad;
 	if (env("AUTOSCALE_ALERTS") && keep(&c->alerts, env("AUTOSCALE_ALERTS"), err) < 0)
 		goto bad;
-	if (default_store(c, err) < 0 || (!c->alerts && keep(&c->alerts, c->store, err) < 0) || default_host(c, err) < 0)
+	if (default_store(c, err) < 0 || (!c->alerts && keep(&c->alerts, c->store, err) < 0) || complete_hosts(c, err) < 0)
 		goto bad;
 	return 0;
 bad:
@@ -446,8 +467,10 @@ void conf_release(struct conf *c)
 		if (strcmp(k->section, "store") == 0 || strcmp(k->section, "ingest") == 0)
 			free(*(char **)((char *)c + k->offset));
 	}
-	for (size_t i = 0; i < c->nhosts; i++)
+	for (size_t i = 0; i < c->nhosts; i++) {
 		free(c->hosts[i].name);
+		free(c->hosts[i].docker_config);
+	}
 	for (size_t i = 0; i < c->nlbs; i++)
 		free(c->lbs[i].name);
 	free(c->hosts);

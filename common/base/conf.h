@@ -9,10 +9,12 @@
 #include <stddef.h>
 
 struct conf_host {
-	char *name;      /* "local" when none is configured */
-	char *url;       /* unix:///run/docker.sock, tcp://10.0.0.5:2376, ssh://... */
-	char *cert_path; /* folder with ca.pem, cert.pem, key.pem; NULL: no TLS */
-	char *context, *engine, *zone, *cloud, *address, *weight;
+	char *name;          /* "local" when none is configured */
+	char *url;           /* unix:///run/docker.sock, tcp://10.0.0.5:2376, ssh://...; NULL: the context's */
+	char *cert_path;     /* folder with ca.pem, cert.pem, key.pem; NULL: no TLS */
+	char *context;       /* a docker context; "": the one that the docker command would use */
+	char *docker_config; /* the folder of that command's own files; NULL: there is none */
+	char *engine, *zone, *cloud, *address, *weight;
 };
 
 struct conf_lb {
@@ -39,7 +41,7 @@ struct conf {
 
 /* Reads FILE, or when it is NULL: $AUTOSCALE_CONF, else ~/.config/autoscale/autoscale.conf over
  * /etc/autoscale/autoscale.conf as far as they exist. Then the environment: AUTOSCALE_STORE, AUTOSCALE_ALERTS,
- * DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH (the last three only when no host is configured).
+ * DOCKER_CONFIG, and when no host is configured DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_CONTEXT.
  * A file that holds a URL with a password is for its owner alone to read: ERR_CONFIG when others may.
  * ERR_CONFIG: "FILE:LINE: unknown key "stoer" in [store] (did you mean "store"?)". */
 int conf_load(struct conf *conf, const char *file, struct err *err);

@@ -1,5 +1,6 @@
 #include "base/http.h"
 
+#include "base/cert.h"
 #include "base/clock.h"
 #include "base/limits.h"
 
@@ -20,7 +21,9 @@ struct http {
 	CURL *curl;
 	char *where; /* the socket or the base, for messages */
 	char *base, *name, *hint, *header;
+	char *ca, *cert; /* NULL: none */
 	bool tls, unix_socket;
+	struct dial *dial;
 	long call_ms;
 	struct tasks *tasks;
 	char value[HEADER_MAX];       /* of the header to keep */
@@ -99,6 +102,30 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 	return len;
 }
 
+/* ---- connections that a program makes ---- */
+
+static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	(void)purpose;
+	return dial_open(ctx, &address->addr, &address->addrlen); /* -1 is CURL_SOCKET_BAD */
+}
+
+static int on_close(void *ctx, curl_socket_t fd)
+{
+	dial_close(ctx, fd);
+	return 0;
+}
+
+/* To libcurl it is a connection over the unix socket of that name, so that it is taken for no other one. */
+static bool set_up_dial(CURL *c, struct dial *d)
+{
+	return curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, dial_name(d)) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, d) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, d) == CURLE_OK;
+}
+
 /* The settings that hold for every call. */
 static bool set_up(struct http *h, const struct http_target *t)
 {
@@ -128,6 +155,8 @@ static bool set_up(struct http *h, const struct http_target *t)
 #endif
 	if (good && t->unix_path)
 		good = curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, t->unix_path) == CURLE_OK;
+	if (good && h->dial)
+		good = set_up_dial(c, h->dial);
 	if (good && h->tls)
 		good = curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
 	if (good && t->ca) /* only this authority: the system's bundle is neither trusted nor read */
@@ -159,13 +188,17 @@ struct http *http_new(const struct http_target *t, struct err *err)
 	h->tasks = t->tasks;
 	h->tls = strncmp(t->base, "https:", 6) == 0;
 	h->unix_socket = t->unix_path != NULL;
+	h->dial = t->dial ? dial_hold(t->dial) : NULL;
 	h->curl = curl_easy_init();
 	h->base = copy_text(t->base);
 	h->where = copy_text(t->unix_path ? t->unix_path : t->base);
 	h->name = copy_text(t->name);
 	h->hint = copy_text(t->hint);
 	h->header = t->header ? strdup(t->header) : NULL;
-	if (h->curl && h->base && h->where && h->name && h->hint && (h->header || !t->header) && set_up(h, t))
+	h->ca = t->ca ? strdup(t->ca) : NULL;
+	h->cert = t->cert ? strdup(t->cert) : NULL;
+	if (h->curl && h->base && h->where && h->name && h->hint && !h->header == !t->header && !h->ca == !t->ca &&
+	    !h->cert == !t->cert && set_up(h, t))
 		return h;
 bad:
 	(void)err_set(err, ERR_TEMPORARY, "%s: out of memory", t->name);
@@ -178,11 +211,14 @@ void http_free(struct http *h)
 	if (!h)
 		return;
 	curl_easy_cleanup(h->curl);
+	dial_free(h->dial);
 	free(h->base);
 	free(h->where);
 	free(h->name);
 	free(h->hint);
 	free(h->header);
+	free(h->ca);
+	free(h->cert);
 	free(h);
 }
 
@@ -231,6 +267,39 @@ static bool is_certificate_refused(struct http *h, CURLcode code)
 	return false;
 }
 
+/* The server does not let us in. */
+static int our_certificate(const struct http *h, struct err *err)
+{
+	char trouble[400];
+
+	if (!h->cert)
+		return err_set(err, ERR_DENIED,
+		               "%s: tls: certificate refused by %s: it wants one, and there is none (put cert.pem and key.pem "
+		               "beside %s)",
+		               h->name, h->where, h->ca ? h->ca : "ca.pem");
+	cert_trouble(h->cert, h->ca, clock_now_ms(), trouble, sizeof trouble);
+	return err_set(err, ERR_DENIED, "%s: tls: certificate refused by %s: %s", h->name, h->where, trouble);
+}
+
+/* We do not believe the server. */
+static int their_certificate(const struct http *h, struct err *err)
+{
+	static const struct {
+		const char *reason, *advice;
+	} known[] = {
+		{"has expired", "have it made anew, or set this machine's clock"},
+		{"not yet valid", "set this machine's clock, or the one's where it was made"},
+		{"subject name", "use a name or an address in it as url, or have this one put into it as subjectAltName"},
+	};
+	const char *advice = "is ca.pem the authority that signed it?";
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strstr(h->reason, known[i].reason))
+			advice = known[i].advice;
+	return err_set(err, ERR_DENIED, "%s: the certificate of %s is refused: %s (%s)", h->name, h->where, h->reason,
+	               advice);
+}
+
 static int failed(struct http *h, CURLcode code, const char *method, const char *path, struct err *err)
 {
 	if (h->idle)
@@ -238,8 +307,9 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 	else if (!*h->reason)
 		(void)snprintf(h->reason, sizeof h->reason, "%s", curl_easy_strerror(code));
 	if (is_certificate_refused(h, code))
-		return err_set(err, ERR_DENIED, "%s: tls: certificate refused by %s: %s (look at cert.pem and key.pem)",
-		               h->name, h->where, h->reason);
+		return our_certificate(h, err);
+	if (h->dial && dial_failed(h->dial, h->name, err))
+		return -1;
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY: return err_set(err, ERR_TEMPORARY, "%s: out of memory", h->name);
 	case CURLE_WRITE_ERROR:
@@ -248,10 +318,7 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 		break;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_INVALIDCERTSTATUS:
-	case CURLE_SSL_ISSUER_ERROR:
-		return err_set(err, ERR_DENIED,
-		               "%s: the certificate of %s is refused: %s (is ca.pem the authority that signed it?)", h->name,
-		               h->where, h->reason);
+	case CURLE_SSL_ISSUER_ERROR: return their_certificate(h, err);
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
 		return err_set(err, ERR_DENIED, "%s: our certificate files cannot be used: %s (look at cert_path)", h->name,
@@ -260,8 +327,10 @@ static int failed(struct http *h, CURLcode code, const char *method, const char 
 		/* A peer that went away during the handshake is a network failure, all else is how one of us is set up. */
 		if (strstr(h->reason, "SYSCALL") || strstr(h->reason, "reset") || strstr(h->reason, "eof"))
 			break;
-		return err_set(err, ERR_DENIED, "%s: no TLS with %s: %s (does it speak TLS 1.2 or newer on this port?)",
-		               h->name, h->where, h->reason);
+		return err_set(err, ERR_DENIED, "%s: no TLS with %s: %s (%s)", h->name, h->where, h->reason,
+		               strstr(h->reason, "wrong version number")
+		                   ? "it speaks no TLS on this port: take its TLS port, or cert_path away"
+		                   : "does it speak TLS 1.2 or newer on this port?");
 	default: break;
 	}
 	return unreachable(h, code, method, path, err);

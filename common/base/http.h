@@ -6,6 +6,7 @@
 #define BASE_HTTP_H
 
 #include "base/buf.h"
+#include "base/dial.h"
 #include "base/err.h"
 #include "base/tasks.h"
 
@@ -15,6 +16,7 @@ struct http;
 
 struct http_target {
 	const char *unix_path;       /* a socket, or NULL for TCP */
+	struct dial *dial;           /* what makes the connections instead; held; NULL: nothing, as usual */
 	const char *base;            /* "http://localhost" or "https://10.0.0.5:2376": scheme, host and port, no path */
 	const char *ca, *cert, *key; /* PEM files; with https the peer is always verified */
 	const char *name;            /* what messages call the peer: "host edge-1" */

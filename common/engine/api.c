@@ -13,6 +13,7 @@
 
 #define API_OLDEST 24 /* 1.24: Docker 1.12 */
 #define API_NEWEST 47 /* 1.47: Docker 27; newer engines speak it too */
+#define DIALS 1       /* the same where each connection is a program: one login serves many calls */
 #define AT_ONCE 8     /* short calls in hand, and so connections; whoever makes longer ones bounds them */
 
 struct api {
@@ -45,6 +46,13 @@ struct api *api_open(const struct conf_host *host, struct tasks *tasks, struct e
 	a->where.target.header = "Api-Version";
 	a->where.target.tasks = tasks;
 	a->where.target.name = peer;
+	if (a->where.argv[0]) {
+		a->gate.width = DIALS;
+		if (!(a->where.target.dial = dial_new(a->where.argv, err))) {
+			free(a);
+			return NULL;
+		}
+	}
 	/* The first connection is made here, so that a target which cannot be is found out. */
 	a->free = calloc(1, sizeof *a->free);
 	if (!a->free || !(a->free->http = http_new(&a->where.target, err))) {
@@ -66,6 +74,8 @@ void api_close(struct api *a)
 		buf_release(&x->reply);
 		free(x);
 	}
+	if (a)
+		dial_free(a->where.target.dial);
 	free(a);
 }
 
@@ -118,6 +128,11 @@ static int negotiate(struct api *a, struct exchange *x, struct err *err)
 
 	if (http_call(x->http, "GET", "/_ping", NULL, 0, NULL, 0, &x->reply, &x->status, err) < 0)
 		return -1;
+	if (x->status == 400 && api_said_so(x, "HTTPS server"))
+		return err_set(
+			err, ERR_DENIED,
+			"host %s: %s speaks TLS on this port (give cert_path, or DOCKER_TLS_VERIFY and DOCKER_CERT_PATH)", a->name,
+			a->where.target.base);
 	if (x->status != 200)
 		return api_refused(x, err);
 	const char *version = http_header(x->http);

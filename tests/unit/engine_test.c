@@ -410,13 +410,16 @@ static void test_peers(void)
 	(void)close(fd);
 	(void)snprintf(url, sizeof url, "tcp://127.0.0.1:%d", port);
 	expect(url, NULL, ERR_UNAVAILABLE, "Connection refused", "a port that nobody has");
-	expect("ssh://me@h", NULL, ERR_CONFIG, "ssh is not supported yet", "ssh");
+	expect("ssh://me:p@h", NULL, ERR_CONFIG, "use ssh://USER@HOST", "a password in the url of ssh");
+	expect("ssh://-oProxyCommand=x", NULL, ERR_CONFIG, "use ssh://USER@HOST", "an option in the place of a host");
+	expect("ssh://h/$(x)", NULL, ERR_CONFIG, "use ssh://USER@HOST", "a path that a shell would read otherwise");
+	expect("ssh://h:0", NULL, ERR_CONFIG, "use ssh://USER@HOST", "a port of ssh that is none");
 	expect("https://h:2376", NULL, ERR_CONFIG, "use tcp://HOST:PORT", "https, as the docker command refuses it");
 	expect("tcp://h:99999", NULL, ERR_CONFIG, "a port from 1 to 65535", "a port that is none");
 	expect("tcp://:1", NULL, ERR_CONFIG, "use tcp://HOST:PORT", "no host");
 	expect("tcp://u:p@h:1", NULL, ERR_CONFIG, "use tcp://HOST:PORT", "a password in the url");
 	expect("tcp://h/x", NULL, ERR_CONFIG, "a path is not supported", "a path");
-	expect("docker.sock", NULL, ERR_CONFIG, "use unix:///PATH or tcp://HOST:PORT", "no scheme");
+	expect("docker.sock", NULL, ERR_CONFIG, "use unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST", "no scheme");
 	if (geteuid() == 0)
 		expect_denied(host.url);
 }
