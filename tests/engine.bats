@@ -180,6 +180,19 @@ planned() { as-inspect web | jq -c '.alert = {action: "'"$1"'", count: '"${2:-0}
 	is "$(names)" ''
 }
 
+@test "remove refuses a protected copy, whatever the plan says, unless forced" {
+	web
+	planned scale-up | as-clone >/dev/null
+	id=$(container web-9 '{"autoscale.service":"web","autoscale.copy-of":"x","autoscale.op":"op-1","autoscale.protect":"true"}')
+	planned scale-down | jq -c --arg id "$id" '.plan.remove = [{id: $id, name: "web-9", host: "local"}]' >"$BATS_TEST_TMPDIR/plan"
+	run -1 --separate-stderr as-remove <"$BATS_TEST_TMPDIR/plan"
+	is "$(jq -r .error.code <<<"$output")" refused
+	has "$(jq -r .error.message <<<"$output")" 'autoscale.protect'
+	is "$(names)" 'web web-1 web-9'
+	run -0 as-remove --force web-9 <"$BATS_TEST_TMPDIR/plan"
+	is "$(names)" 'web web-1'
+}
+
 @test "a deleted original comes back from what was remembered" {
 	container web '{"autoscale.service":"web","autoscale.max":"3","own":"x"}' '{"Env":["A=1"]}' >/dev/null
 	as-inspect --remember web >/dev/null

@@ -13,7 +13,7 @@ static const char *force;
 static int64_t jobs = ENGINE_JOBS_STOP;
 
 static const struct option_row options[] = {
-	{0, "force", OPTION_TEXT, "NAME", &force, "remove the container of this name although it is no copy of ours"},
+	{0, "force", OPTION_TEXT, "NAME", &force, "remove the container of this name although it is no copy of ours, or protected"},
 	{'j', "jobs", OPTION_COUNT, "N", &jobs, "stop at most this many at a time on one host"},
 	{0},
 };
@@ -29,10 +29,20 @@ static const char *label_of(const json_t *doc, const char *name)
 	return json_string_value(json_object_get(json_object_get(json_object_get(doc, "Config"), "Labels"), name));
 }
 
-/* Only a copy of ours, or the one that --force names; an original is somebody's own. */
+/* Only a copy of ours that nobody protects, or the one that --force names; an original is somebody's own. Protection is
+ * asked again here: the label may be on a container that another plan was made for. */
 static int allowed(const json_t *doc, const char *name, const char *host, struct err *err)
 {
-	if ((label_of(doc, "autoscale.copy-of") && label_of(doc, "autoscale.op")) || (force && strcmp(force, name) == 0))
+	const char *protect = label_of(doc, "autoscale.protect");
+	const bool copy = label_of(doc, "autoscale.copy-of") && label_of(doc, "autoscale.op");
+
+	if (force && strcmp(force, name) == 0)
+		return 0;
+	if (copy && protect && strcmp(protect, "true") == 0)
+		return err_set(err, ERR_REFUSED,
+		               "host %s: %s is protected by its label autoscale.protect: refused (--force %s removes it)", host,
+		               name, name);
+	if (copy)
 		return 0;
 	return err_set(err, ERR_REFUSED, "host %s: %s is not a copy made by as-clone: refused (--force %s removes it)",
 	               host, name, name);
