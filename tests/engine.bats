@@ -120,6 +120,25 @@ planned() { as-inspect web | jq -c '.alert = {action: "'"$1"'", count: '"${2:-0}
 	is "$(names)" 'web web-1'
 }
 
+@test "a service that is slow to get ready holds up no other: as-clone works on several records at a time" {
+	container slow '{"autoscale.service":"slow","autoscale.max":"2","autoscale.ready":"tcp:81","autoscale.ready-timeout":"3s"}' >/dev/null
+	web
+	for s in slow web; do
+		as-inspect "$s" | jq -c '.alert = {action: "scale-up"}' | as-resolve-policy | as-decide
+	done >"$BATS_TEST_TMPDIR/plans"
+	run -1 --separate-stderr as-clone <"$BATS_TEST_TMPDIR/plans"
+	is "$(jq -r .service <<<"$output" | tr '\n' ' ')" 'web slow '
+	is "$(jq -c 'select(.service == "web") | [.steps[].do], .error' <<<"$output" | tr '\n' ' ')" '["create","ready"] null '
+	is "$(names)" 'slow web web-1'
+}
+
+@test "two records of one service keep their order in as-clone, also if the second has nothing to do" {
+	web
+	planned scale-up | jq -c '(.n = 1), (.n = 2 | .plan.create = [])' >"$BATS_TEST_TMPDIR/plans"
+	run -0 as-clone <"$BATS_TEST_TMPDIR/plans"
+	is "$(jq -c '[.n, (.steps // [] | length)]' <<<"$output" | tr '\n' ' ')" '[1,2] [2,0] '
+}
+
 @test "a copy that never gets ready is taken away again, and the record says why" {
 	container web '{"autoscale.service":"web","autoscale.max":"3","autoscale.ready":"tcp:81","autoscale.ready-timeout":"300ms"}' >/dev/null
 	planned scale-up >"$BATS_TEST_TMPDIR/plan"

@@ -4,6 +4,7 @@
 #include "cmd/as-clone/clone.h"
 
 #include "base/clock.h"
+#include "cmd/front/abreast.h"
 #include "cmd/front/steps.h"
 
 #include <stdio.h>
@@ -218,7 +219,7 @@ int main(int argc, char **argv)
 	if (engine_hosts_init(&c.hosts, &c.f.conf, &err) < 0)
 		return front_fail(&c.f, &err);
 	engine_hosts_jobs(&c.hosts, (size_t)jobs);
-	done = front_filter(&c.f, each, &c, false);
+	done = front_filter_abreast(&c.f, c.hosts.tasks, each, &c, false);
 	engine_hosts_release(&c.hosts);
 	conf_release(&c.f.conf);
 	return done;

@@ -1,5 +1,6 @@
 /* as-remove: stops with grace, then removes the copies that the plan names, and only copies. See as-remove(1). */
 #include "base/clock.h"
+#include "cmd/front/abreast.h"
 #include "cmd/front/front.h"
 #include "cmd/front/steps.h"
 #include "engine/hosts.h"
@@ -13,7 +14,8 @@ static const char *force;
 static int64_t jobs = ENGINE_JOBS_STOP;
 
 static const struct option_row options[] = {
-	{0, "force", OPTION_TEXT, "NAME", &force, "remove the container of this name although it is no copy of ours, or protected"},
+	{0, "force", OPTION_TEXT, "NAME", &force,
+     "remove the container of this name although it is no copy of ours, or protected"},
 	{'j', "jobs", OPTION_COUNT, "N", &jobs, "stop at most this many at a time on one host"},
 	{0},
 };
@@ -140,7 +142,7 @@ int main(int argc, char **argv)
 	if (engine_hosts_init(&s.hosts, &s.f.conf, &err) < 0)
 		return front_fail(&s.f, &err);
 	engine_hosts_jobs(&s.hosts, (size_t)jobs);
-	done = front_filter(&s.f, each, &s, false);
+	done = front_filter_abreast(&s.f, s.hosts.tasks, each, &s, false);
 	engine_hosts_release(&s.hosts);
 	conf_release(&s.f.conf);
 	return done;

@@ -1,5 +1,6 @@
 /* as-start: starts what the plan says is stopped, and waits until it counts as ready. See as-start(1). */
 #include "base/clock.h"
+#include "cmd/front/abreast.h"
 #include "cmd/front/front.h"
 #include "cmd/front/steps.h"
 #include "engine/hosts.h"
@@ -109,7 +110,7 @@ int main(int argc, char **argv)
 	if (engine_hosts_init(&s.hosts, &s.f.conf, &err) < 0)
 		return front_fail(&s.f, &err);
 	engine_hosts_jobs(&s.hosts, (size_t)jobs);
-	done = front_filter(&s.f, each, &s, false);
+	done = front_filter_abreast(&s.f, s.hosts.tasks, each, &s, false);
 	engine_hosts_release(&s.hosts);
 	conf_release(&s.f.conf);
 	return done;

@@ -292,7 +292,7 @@ int front_service(struct front *f, const char *service, struct err *err)
 	buf_putc(&b, '}');
 	int bad = buf_ok(&b, err);
 	if (!bad)
-		bad = record_loop_one(&f->loop, b.p, b.n, err);
+		bad = record_loop_one(&f->loop, 0, b.p, b.n, err);
 	buf_release(&b);
 	return bad;
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,9 +132,27 @@ static int write_all(int fd, const char *p, size_t n, struct err *err)
 	return 0;
 }
 
+/* In pieces that a pipe which is ready takes at once (PIPE_BUF, pipe(7)). Meanwhile other records may be added, and
+ * another one may do the same: each piece is taken from the front. */
+static int flush_aside(struct record_loop *l, struct err *err)
+{
+	while (l->output.n) {
+		if (l->wait(l->side_ctx, l->out, POLLOUT, err) < 0)
+			return -1;
+		const size_t n = l->output.n < PIPE_BUF ? l->output.n : PIPE_BUF;
+		if (write_all(l->out, l->output.p, n, err) < 0)
+			return -1;
+		buf_drop_front(&l->output, n);
+	}
+	return 0;
+}
+
 int record_loop_flush(struct record_loop *l, struct err *err)
 {
 	const size_t n = l->output.n;
+
+	if (l->wait)
+		return flush_aside(l, err);
 
 	l->output.n = 0;
 	return write_all(l->out, l->output.p, n, err);
@@ -266,28 +285,35 @@ static enum record_fate ask_stage(struct record_loop *l, struct record *r)
 	return RECORD_PRINT;
 }
 
-static int one_line(struct record_loop *l, const char *p, size_t n, unsigned long line, struct err *err)
+int record_loop_one(struct record_loop *l, unsigned long line, const char *p, size_t n, struct err *err)
 {
-	struct record r = {.line = line, .members = l->members};
+	struct jv_member *own = l->take ? malloc(MEMBERS_MAX * sizeof *own) : NULL;
+	struct record r = {.line = line, .members = own ? own : l->members};
 	struct err why = {0};
+	int bad = 0;
 
+	if (l->take && !own)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
 	if (strspn(p, " \t\r") >= n)
-		return 0; /* a blank line is no record and no mistake */
+		goto out; /* a blank line is no record and no mistake */
 	if (jv_scan(p, n, &r.whole, r.members, MEMBERS_MAX, &r.nmembers, &why) < 0 ||
 	    (!jv_is_object(r.whole) && !(l->any && jv_is_array(r.whole)) &&
 	     err_set(&why, ERR_INPUT, "not a JSON record: not an object"))) {
 		if (!l->bad_line || !l->bad_line(l->ctx, line, p, n))
 			report_bad(l, line, &why);
-		return 0;
+		goto out;
 	}
-	const int bad = ask_stage(l, &r) == RECORD_PRINT ? emit(l, &r, error_time(l, &r), err) : 0;
+	if (ask_stage(l, &r) == RECORD_PRINT)
+		bad = emit(l, &r, error_time(l, &r), err);
 	drop_edits(&r);
+out:
+	free(own);
 	return bad;
 }
 
-int record_loop_one(struct record_loop *l, const char *bytes, size_t n, struct err *err)
+static int one_line(struct record_loop *l, const char *p, size_t n, unsigned long line, struct err *err)
 {
-	return one_line(l, bytes, n, 0, err);
+	return l->take ? l->take(l->side_ctx, line, p, n, err) : record_loop_one(l, line, p, n, err);
 }
 
 int record_loop_init(struct record_loop *l, struct err *err)
@@ -330,6 +356,8 @@ static ssize_t fill(struct record_loop *l, struct err *err)
 	if (buf_reserve(&l->input, OUT_BLOCK) < 0)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	for (;;) {
+		if (l->wait && l->wait(l->side_ctx, l->in, POLLIN, err) < 0)
+			return -1;
 		if (l->stop && *l->stop)
 			return 0;
 		const ssize_t n = read(l->in, l->input.p + l->input.n, OUT_BLOCK);

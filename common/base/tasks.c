@@ -22,8 +22,7 @@ struct task {
 	pthread_t thread;
 	sem_t go;
 	struct tasks *tasks;
-	void (*fn)(void *ctx, size_t item);
-	void *ctx;
+	struct group *group;
 	size_t item;
 	bool ended;
 	/* What it waits for. */
@@ -33,6 +32,17 @@ struct task {
 	nfds_t nfds;
 	int some;          /* of fds, that have something */
 	struct task *next; /* in the queue of a gate */
+};
+
+/* What one tasks_run or tasks_spawn asked for. */
+struct group {
+	void (*fn)(void *ctx, size_t item);
+	void *ctx;
+	size_t next_item, end, left; /* left: that have not ended */
+	struct task *waiter;         /* who waits for it; NULL: the caller is no task, or nobody */
+	bool spawned;                /* nobody waits for it */
+	bool failed;                 /* some could not be started */
+	struct group *next;
 };
 
 /* A transfer in hand. */
@@ -47,7 +57,8 @@ struct tasks {
 	sem_t back;       /* to the loop */
 	struct task *now; /* who has the baton; NULL: the loop, or the caller */
 	struct task *v[TASKS_AT_ONCE];
-	size_t nv; /* that have not ended */
+	size_t nv;                  /* that have not ended */
+	struct group *first, *last; /* with items that are still to be started */
 };
 
 struct tasks *tasks_new(struct err *err)
@@ -108,7 +119,7 @@ static void *live(void *arg)
 	struct task *task = arg;
 
 	await(&task->go);
-	task->fn(task->ctx, task->item);
+	task->group->fn(task->group->ctx, task->item);
 	task->ended = true;
 	(void)sem_post(&task->tasks->back);
 	return NULL;
@@ -131,13 +142,13 @@ static int make_thread(struct task *task)
 	return bad ? -1 : 0;
 }
 
-static bool start(struct tasks *t, size_t item, void (*fn)(void *ctx, size_t item), void *ctx)
+static bool start(struct tasks *t, struct group *g, size_t item)
 {
-	struct task *task = t->nv < TASKS_AT_ONCE ? calloc(1, sizeof *task) : NULL;
+	struct task *task = calloc(1, sizeof *task);
 
 	if (!task)
 		return false;
-	*task = (struct task){.tasks = t, .fn = fn, .ctx = ctx, .item = item, .until = FOREVER};
+	*task = (struct task){.tasks = t, .group = g, .item = item, .until = FOREVER};
 	(void)sem_init(&task->go, 0, 0);
 	if (make_thread(task) < 0) {
 		(void)sem_destroy(&task->go);
@@ -149,9 +160,47 @@ static bool start(struct tasks *t, size_t item, void (*fn)(void *ctx, size_t ite
 	return true;
 }
 
-/* Those that have ended go, the order of the others stays. */
-static void bury(struct tasks *t)
+static void add_group(struct tasks *t, struct group *g)
 {
+	g->left = g->end - g->next_item;
+	*(t->first ? &t->last->next : &t->first) = g;
+	t->last = g;
+}
+
+static void end_one(struct group *g)
+{
+	if (--g->left)
+		return;
+	if (g->waiter)
+		g->waiter->until = 0; /* due at once */
+	if (g->spawned)
+		free(g);
+}
+
+/* As many as there is room for. When nothing runs that could make room, what cannot be started never will be. */
+static void start_pending(struct tasks *t)
+{
+	while (t->first && t->nv < TASKS_AT_ONCE) {
+		struct group *g = t->first;
+		const size_t item = g->next_item++;
+		if (g->next_item == g->end)
+			t->first = g->next;
+		if (start(t, g, item))
+			continue;
+		if (t->nv) { /* later */
+			if (g->next_item-- == g->end)
+				t->first = g;
+			return;
+		}
+		g->failed = true;
+		end_one(g);
+	}
+}
+
+/* Those that have ended go, the order of the others stays. True: some went. */
+static bool bury(struct tasks *t)
+{
+	const size_t were = t->nv;
 	size_t left = 0;
 
 	for (size_t i = 0; i < t->nv; i++) {
@@ -162,9 +211,11 @@ static void bury(struct tasks *t)
 		}
 		(void)pthread_join(task->thread, NULL);
 		(void)sem_destroy(&task->go);
+		end_one(task->group);
 		free(task);
 	}
 	t->nv = left;
+	return left < were;
 }
 
 /* ---- the loop ---- */
@@ -243,21 +294,51 @@ static void turn(struct tasks *t)
 	resume_due(t);
 }
 
+static struct group *new_group(void (*fn)(void *ctx, size_t item), void *ctx, size_t from, size_t end, struct err *err)
+{
+	struct group *g = calloc(1, sizeof *g);
+
+	if (g)
+		*g = (struct group){.fn = fn, .ctx = ctx, .next_item = from, .end = end};
+	else
+		(void)err_set(err, ERR_TEMPORARY, "out of memory");
+	return g;
+}
+
 int tasks_run(struct tasks *t, size_t n, void (*fn)(void *ctx, size_t item), void *ctx, struct err *err)
 {
-	size_t begun = 0;
+	struct task *const self = t->now;
+	struct group *g = n ? new_group(fn, ctx, 0, n, err) : NULL;
 
-	for (;;) {
-		const size_t before = begun;
-		while (begun < n && start(t, begun, fn, ctx))
-			begun++;
-		bury(t);
-		if (t->nv)
-			turn(t);
-		else if (begun == n || begun == before)
-			break;
+	if (!g)
+		return n ? -1 : 0;
+	g->waiter = self;
+	add_group(t, g);
+	if (self) {
+		hand_over(t);
+		self->until = FOREVER;
+	} else {
+		while (t->first || t->nv) {
+			start_pending(t);
+			const bool room = bury(t);
+			if (t->nv && !(room && t->first))
+				turn(t);
+		}
 	}
-	return begun == n ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
+	const bool failed = g->failed;
+	free(g);
+	return failed ? err_set(err, ERR_TEMPORARY, "out of memory") : 0;
+}
+
+int tasks_spawn(struct tasks *t, void (*fn)(void *ctx, size_t item), void *ctx, size_t item, struct err *err)
+{
+	struct group *g = new_group(fn, ctx, item, item + 1, err);
+
+	if (!g)
+		return -1;
+	g->spawned = true;
+	add_group(t, g);
+	return 0;
 }
 
 /* ---- what tasks wait for ---- */

@@ -22,9 +22,13 @@ struct task;
 struct tasks *tasks_new(struct err *err); /* TEMPORARY: no memory */
 void tasks_free(struct tasks *t);         /* after every struct http that uses it; NULL is fine */
 
-/* Runs fn(ctx, 0) to fn(ctx, n - 1), started in this order, and returns when the last has ended. Not from within a
- * task. TEMPORARY: no memory for a single stack; then nothing ran. */
+/* Runs fn(ctx, 0) to fn(ctx, n - 1), started in this order, and returns when the last has ended; within a task too.
+ * TEMPORARY: no memory for a single task more; some may not have run. */
 int tasks_run(struct tasks *t, size_t n, void (*fn)(void *ctx, size_t item), void *ctx, struct err *err);
+
+/* Has fn(ctx, item) run as soon as the caller waits, and does not wait for it itself. Within a task only: the tasks_run
+ * that all is in returns when this has ended too. */
+int tasks_spawn(struct tasks *t, void (*fn)(void *ctx, size_t item), void *ctx, size_t item, struct err *err);
 
 void tasks_sleep(struct tasks *t, int64_t ms);
 /* poll(2), with its result. */

@@ -57,6 +57,45 @@ static void test_order(void)
 	OK(clock_monotonic_ms() - began < 1000, "they sleep at the same time");
 }
 
+static void child(void *ctx, size_t i)
+{
+	(void)ctx;
+	tasks_sleep(tasks, 1);
+	note((char)('0' + i));
+}
+
+static void parent(void *ctx, size_t i)
+{
+	struct err err = {0};
+
+	note((char)('a' + i));
+	if (i == 0)
+		(void)tasks_run(tasks, 3, child, ctx, &err);
+	else
+		(void)tasks_spawn(tasks, child, ctx, 9, &err);
+	note((char)('A' + i));
+}
+
+/* Each of many parents waits for children of its own. */
+static void many_parents(void *ctx, size_t i)
+{
+	struct err err = {0};
+
+	(void)i;
+	(void)tasks_run(tasks, 20, plain, ctx, &err);
+}
+
+static void test_children(void)
+{
+	run(1, parent, NULL);
+	IS_STR(order, "a012A", "a task waits for those that it runs");
+	run(2, parent, NULL);
+	OK(strncmp(order, "abB", 3) == 0 && strchr(order, '9'), "and not for one that it spawns, which ends with all: %s",
+	   order);
+	run(100, many_parents, NULL);
+	IS(strlen(order), 2000, "a hundred of them run twenty each");
+}
+
 static struct tasks_gate gate;
 static size_t inside, most;
 
@@ -194,6 +233,7 @@ int main(void)
 
 	tasks = tasks_new(&err);
 	test_order();
+	test_children();
 	test_gate();
 	test_poll();
 	test_cancel();

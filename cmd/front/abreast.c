@@ -1,0 +1,136 @@
+#include "cmd/front/abreast.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define STOP_MS 100 /* how soon a signal is seen while no input comes */
+#define GATES 256   /* services are spread over so many; two of one gate take turns */
+
+struct abreast {
+	struct front *f;
+	struct tasks *tasks;
+	record_fn each;
+	void *ctx;
+	struct tasks_gate room, services[GATES];
+	bool bad; /* the first failure that ends all */
+	struct err err;
+};
+
+struct job {
+	struct abreast *a;
+	unsigned long line;
+	size_t n;
+	char bytes[];
+};
+
+static int wait_for(void *ctx, int fd, short events, struct err *err)
+{
+	struct abreast *a = ctx;
+	struct pollfd p = {.fd = fd, .events = events};
+
+	(void)err;
+	/* Output is waited for whatever comes: a record that is done is written. */
+	while (tasks_poll(a->tasks, &p, 1, STOP_MS) <= 0)
+		if (events == POLLIN && front_stopping())
+			break;
+	return 0;
+}
+
+/* The stage's own function, when no other record of the service is in hand. */
+static enum record_fate each(void *ctx, struct record *r, struct err *err)
+{
+	struct abreast *a = ctx;
+	char service[SERVICE_NAME_MAX + 1];
+	struct err none;
+	size_t hash = 5381;
+
+	if (record_service(r, service, &none) < 0)
+		return a->each(a->ctx, r, err);
+	for (const char *p = service; *p; p++)
+		hash = hash * 33 + (unsigned char)*p;
+	tasks_enter(a->tasks, &a->services[hash % GATES]);
+	const enum record_fate fate = a->each(a->ctx, r, err);
+	tasks_leave(a->tasks, &a->services[hash % GATES]);
+	return fate;
+}
+
+static void run_job(void *ctx, size_t item)
+{
+	struct job *j = ctx;
+	struct abreast *a = j->a;
+	struct err err = {0};
+
+	(void)item;
+	if (record_loop_one(&a->f->loop, j->line, j->bytes, j->n, &err) < 0 && !a->bad) {
+		a->bad = true;
+		a->err = err;
+	}
+	tasks_leave(a->tasks, &a->room);
+	free(j);
+}
+
+/* A line for a task of its own, as soon as there is room for one more. */
+static int take(void *ctx, unsigned long line, const char *bytes, size_t n, struct err *err)
+{
+	struct abreast *a = ctx;
+	struct job *j = malloc(sizeof *j + n + 1);
+
+	if (!j)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	j->a = a;
+	j->line = line;
+	j->n = n;
+	memcpy(j->bytes, bytes, n);
+	j->bytes[n] = '\0';
+	tasks_enter(a->tasks, &a->room);
+	if (a->bad)
+		*err = a->err;
+	if (!a->bad && tasks_spawn(a->tasks, run_job, j, 0, err) == 0)
+		return 0;
+	tasks_leave(a->tasks, &a->room);
+	free(j);
+	return -1;
+}
+
+/* The task that reads; the run ends when it and all jobs have ended. */
+static void read_all(void *ctx, size_t item)
+{
+	struct abreast *a = ctx;
+	struct err err = {0};
+
+	(void)item;
+	if (record_loop_run(&a->f->loop, &err) < 0 && !a->bad) {
+		a->bad = true;
+		a->err = err;
+	}
+}
+
+int front_filter_abreast(struct front *f, struct tasks *tasks, record_fn fn, void *ctx, bool errors_too)
+{
+	struct abreast a = {.f = f, .tasks = tasks, .each = fn, .ctx = ctx, .room.width = ABREAST_RECORDS};
+	struct err err = {0};
+	const int status = front_terminal(f);
+
+	if (status >= 0)
+		return status;
+	for (size_t i = 0; i < GATES; i++)
+		a.services[i].width = 1;
+	int bad = front_open(f, each, &a, errors_too, &err);
+	f->loop.take = take;
+	f->loop.wait = wait_for;
+	f->loop.side_ctx = &a;
+	f->loop.output.max += ABREAST_RECORDS * LINE_MAX_BYTES; /* done, while the reader of our output is busy */
+	if (!bad)
+		bad = tasks_run(tasks, 1, read_all, &a, &err);
+	if (!bad && a.bad) {
+		bad = -1;
+		err = a.err;
+	}
+	/* What is left to write is written as ever. */
+	f->loop.take = NULL;
+	f->loop.wait = NULL;
+	return front_close(f, bad, &err);
+}
