@@ -306,7 +306,7 @@ within() {
 # as_001: the store as the first program left it
 as_001() {
 	sql 'DROP TABLE autoscale_policy_version; DROP TABLE audit_start; ALTER TABLE alert DROP COLUMN raw, DROP COLUMN raw_sha256;
-		DELETE FROM schema_version WHERE version > 1' as_test
+		ALTER TABLE container DROP COLUMN copy_index; ALTER TABLE container_spec DROP COLUMN removal; DELETE FROM schema_version WHERE version > 1' as_test
 }
 
 @test "a store of an older program is brought up to date with its rows, also after a program that died half way" {
@@ -315,11 +315,11 @@ as_001() {
 	made=$(mariadb-dump --no-defaults -u root -S "$AS_RIG_MARIADB_SOCKET" --no-data --skip-comments as_test | sed 's/ AUTO_INCREMENT=[0-9]*//')
 	for half in '' 'ALTER TABLE alert ADD COLUMN raw MEDIUMTEXT NULL' \
 		'ALTER TABLE alert ADD COLUMN raw MEDIUMTEXT NULL; ALTER TABLE alert ADD COLUMN raw_sha256 VARCHAR(64) NULL;
-		CREATE TABLE audit_start (service VARCHAR(64) NOT NULL PRIMARY KEY, seq BIGINT NOT NULL, hash VARCHAR(64) NOT NULL, pruned_at BIGINT NOT NULL) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin'; do
+		CREATE TABLE audit_start (service VARCHAR(64) NOT NULL PRIMARY KEY, seq BIGINT NOT NULL, hash VARCHAR(64) NOT NULL, pruned_at BIGINT NOT NULL) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin' 'ALTER TABLE container ADD COLUMN copy_index BIGINT NULL'; do
 		as_001
 		[ -z "$half" ] || sql "$half" as_test
 		is "$(as-policy get web | jq -c '[.version, .max]')" '[1,5]'
-		is "$(sql 'select max(version) from schema_version' as_test)" 2
+		is "$(sql 'select max(version) from schema_version' as_test)" 3
 		is "$(sql 'select name, version, fields from autoscale_policy_version' as_test)" 'web|1|{"max":5}'
 		is "$(mariadb-dump --no-defaults -u root -S "$AS_RIG_MARIADB_SOCKET" --no-data --skip-comments as_test | sed 's/ AUTO_INCREMENT=[0-9]*//')" "$made"
 	done
