@@ -143,3 +143,16 @@ ago() { sqlite3 "$BATS_TEST_TMPDIR/store.db" "UPDATE autoscale_history SET finis
 	ago 15
 	has "$(decided | jq -r '.plan.op + " " + .plan.reason')" 'none crash loop: web was started 2 times'
 }
+
+@test "copies that never get ready are not made again and again" {
+	container web "$labels" >/dev/null
+	as-policy set web min=2 ready=tcp:9 ready_timeout=1
+	pass() { decided | as-audit --intent | as-clone 2>/dev/null | as-audit; }
+	is "$(pass | jq -c '[.plan.op, .audit.outcome]')" '["scale-up","partial"]'
+	is "$(names)" web
+	has "$(decided | jq -r '.plan.op + " " + .plan.reason')" 'none web-1 was made in vain 1 time'
+	ago 11
+	is "$(pass | jq -c .plan.op)" '"scale-up"'
+	ago 15
+	has "$(decided | jq -r '.plan.op + " " + .plan.reason')" 'none crash loop: web-1 was made in vain 2 times'
+}

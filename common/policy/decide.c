@@ -218,6 +218,16 @@ static void say_count(struct decision *d)
 		plan_say_more(d, ", %lld restarted by the engine", (long long)d->restarting);
 }
 
+/* Copies for the limits that just now did not get ready will not do so at once either. An alert is given back with
+ * longer and longer waits by itself. */
+static bool in_vain(struct decision *d)
+{
+	char name[NAME];
+
+	next_name(d, name);
+	return must_wait(d, name, (struct jv){0});
+}
+
 /* Brings the count between min and max. One that waits for its next start is not made up for by a copy of it. */
 static void keep_limits(struct decision *d)
 {
@@ -229,9 +239,10 @@ static void keep_limits(struct decision *d)
 	const int64_t want = clamp(d, there);
 	if (want > there && d->dark)
 		plan_say_more(d, "; of a host that does not answer it is not known what it has, so nothing is added");
-	else if (want > there)
-		grow(d, want - (there - d->from));
-	else if (want < d->from)
+	else if (want > there) {
+		if (!in_vain(d))
+			grow(d, want - (there - d->from));
+	} else if (want < d->from)
 		shrink(d, want);
 	else if (want == d->from)
 		plan_say_more(d, ", within min %lld and max", (long long)d->min);

@@ -13,12 +13,12 @@
 /* Repairs of one container in a row, up to now. */
 struct streak {
 	int64_t n, first, last;
-	bool made; /* the last one made it again */
-	bool over; /* a longer gap ends it */
+	const char *did; /* what the last one did */
+	bool over;       /* a longer gap ends it */
 };
 
 /* Called from the newest to the oldest. */
-static void add_repair(struct streak *s, int64_t now, int64_t at, bool made)
+static void add_repair(struct streak *s, int64_t now, int64_t at, const char *did)
 {
 	if (s->over || (s->n ? s->first : now) - at >= ROW_GAP_MS) {
 		s->over = true;
@@ -26,7 +26,7 @@ static void add_repair(struct streak *s, int64_t now, int64_t at, bool made)
 	}
 	if (!s->n) {
 		s->last = at;
-		s->made = made;
+		s->did = did;
 	}
 	s->first = at;
 	s->n++;
@@ -43,6 +43,11 @@ static bool names(struct jv list, const char *name)
 	return false;
 }
 
+static const char *did(struct jv op)
+{
+	return jv_is(op, "start") ? "started" : jv_is(op, "recreate") ? "made again" : "made in vain";
+}
+
 static struct streak streak_of(const struct decision *d, const char *name)
 {
 	const struct planned *p = decision_unseen(d);
@@ -55,11 +60,11 @@ static struct streak streak_of(const struct decision *d, const char *name)
 	for (size_t end = p ? p->repairs.n : 0; end >= sizeof r; end -= sizeof r) {
 		memcpy(&r, p->repairs.p + end - sizeof r, sizeof r);
 		if (strcmp(r.name, name) == 0)
-			add_repair(&s, d->in->now, r.at, r.made);
+			add_repair(&s, d->in->now, r.at, r.made ? "made again" : "started");
 	}
 	while (jv_next(&c, &m))
 		if (clock_json(jv_get(m.value, "at"), &at) && names(jv_get(m.value, "names"), name))
-			add_repair(&s, d->in->now, at, member_is(m.value, "op", "recreate"));
+			add_repair(&s, d->in->now, at, did(jv_get(m.value, "op")));
 	return s;
 }
 
@@ -104,8 +109,8 @@ bool must_wait(struct decision *d, const char *name, struct jv container)
 	d->worst = s.n;
 	cause(container, why, sizeof why);
 	(void)snprintf(d->loop, sizeof d->loop, "%s%s was %s %lld time%s in %lld s%s; next try in %lld s",
-	               s.n > 1 ? "crash loop: " : "", name, s.made ? "made again" : "started", (long long)s.n,
-	               s.n > 1 ? "s" : "", (long long)((now - s.first) / 1000), why, (long long)((due - now + 999) / 1000));
+	               s.n > 1 ? "crash loop: " : "", name, s.did, (long long)s.n, s.n > 1 ? "s" : "",
+	               (long long)((now - s.first) / 1000), why, (long long)((due - now + 999) / 1000));
 	return true;
 }
 

@@ -73,6 +73,15 @@ static bool choose_host(const struct decision *d, struct jv template, char out[N
 	return *out != '\0';
 }
 
+void next_name(const struct decision *d, char out[NAME])
+{
+	int64_t index = 1;
+
+	while (index_taken(d, index))
+		index++;
+	(void)snprintf(out, NAME, "%s-%lld", d->in->service, (long long)index);
+}
+
 int64_t plan_copies(struct decision *d, int64_t count)
 {
 	const struct jv template = jv_get(d->in->observed, "template");

@@ -97,6 +97,7 @@ void plan_write(const struct decision *d, struct buf *out);
 /* ---- decide_place.c, decide_victims.c: each plans up to count of them and gives how many ---- */
 
 int64_t plan_copies(struct decision *d, int64_t count);
+void next_name(const struct decision *d, char out[NAME]); /* of the first copy that plan_copies would make */
 int64_t plan_removals(struct decision *d, int64_t count);
 bool container_removable(struct jv c); /* a copy that is not protected, and that runs */
 

@@ -83,7 +83,8 @@ int store_past(struct store *s, const char *service, struct service_past *past, 
 	if (past->generation > 0 &&
 	    sql_run(s->db,
 	            "SELECT h.finished_at, h.action, o.plan FROM autoscale_history h JOIN operation o ON o.op_id = h.op_id"
-	            " WHERE h.service = ? AND h.finished_at >= ? AND h.action IN ('start', 'recreate')"
+	            " WHERE h.service = ? AND h.finished_at >= ? AND (h.action IN ('start', 'recreate')"
+	            " OR (h.action = 'scale-up' AND h.outcome IN ('failed', 'partial')))"
 	            " ORDER BY h.finished_at DESC, h.history_id DESC LIMIT 16",
 	            SQL_BINDS(name, sql_int(sql_now(s->db) - STORE_REPAIRS_MS)), on_repair, &past->repairs, err) < 0)
 		return -1;

@@ -69,8 +69,8 @@ struct service_past {
 	char pending_op[64], pending_alert[128], pending_action[32];
 	int64_t pending_generation, pending_at, pending_attempts;
 	struct buf pending_plan; /* its plan, JSON text */
-	/* JSON array, newest first, at most 16: what was started or made again within the last hour,
-	 * {"at": its end, "op": "start" | "recreate", "names": [those its plan starts, creates or removes]} */
+	/* JSON array, newest first, at most 16: what was started, made again, or made in vain within the last hour,
+	 * {"at": its end, "op": "start" | "recreate" | "scale-up", "names": [those its plan starts, creates or removes]} */
 	struct buf repairs;
 };
 #define STORE_REPAIRS_MS (60 * 60 * 1000)

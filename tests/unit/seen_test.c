@@ -217,6 +217,10 @@ static void test_repairs(void)
 	   "and to which containers");
 	store_past_release(&past);
 	OK(end(s, "op-4", "start", "done"), "the third ends");
+	OK(intend(s, "op-x", "scale-up", "{\"create\":[{\"name\":\"web-1\"}]}") && end(s, "op-x", "scale-up", "partial") &&
+	       store_past(s, "web", &past, &err) == 0 && jv_count((struct jv){past.repairs.p, past.repairs.n}) == 4,
+	   "a scale-up that failed counts as one");
+	store_past_release(&past);
 	for (int i = 5; i < 25; i++) {
 		(void)snprintf(op, sizeof op, "op-%d", i);
 		if (!intend(s, op, "start", "{\"start\":[{\"name\":\"w\"}]}") || !end(s, op, "start", "done"))
