@@ -36,17 +36,20 @@ struct batch {
 static void put_step(struct record *r, const struct copy *c, const char *what, bool ok, int64_t ms, const char *message,
                      const struct buf *container)
 {
-	const struct step step = {.stage = "as-clone",
-	                          .what = what,
-	                          .name = c->name,
-	                          .id = *c->id ? c->id : NULL,
-	                          .host = c->host,
-	                          .ok = ok,
-	                          .ms = ms,
-	                          .message = message,
-	                          .container = container};
+	struct step step = {.stage = "as-clone",
+	                    .what = what,
+	                    .name = c->name,
+	                    .id = *c->id ? c->id : NULL,
+	                    .host = c->host,
+	                    .ok = ok,
+	                    .ms = ms,
+	                    .message = message,
+	                    .container = container};
+	char *notes = json_array_size(c->notes) && strcmp(what, "create") == 0 ? json_dumps(c->notes, JSON_COMPACT) : NULL;
 
+	step.notes = notes;
 	step_put(r, &step);
+	free(notes);
 }
 
 static void show_progress(const struct batch *b)
@@ -204,6 +207,8 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 				fate = RECORD_ERROR;
 			}
 	}
+	for (size_t i = 0; i < n; i++)
+		json_decref(copies[i].notes);
 	free(copies);
 	return fate;
 }

@@ -18,7 +18,8 @@ struct copy {
 	bool already; /* it was there and ran */
 	bool failed;
 	struct err err;
-	int64_t ms; /* for create and start */
+	json_t *notes; /* what it does not have, or shares, and why */
+	int64_t ms;    /* for create and start */
 	struct engine_host *target;
 };
 

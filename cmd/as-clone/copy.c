@@ -84,7 +84,10 @@ static int make_again(const struct source *s, const struct copy *copy, const cha
 	}
 	if (*s->image_id && strcmp(now, s->image_id) != 0)
 		bad |= json_object_set_new(out->create, "Image", json_string(s->image_id));
-	return bad || !out->create ? err_set(err, ERR_TEMPORARY, "out of memory") : 0;
+	(void)snprintf(out->image_id, sizeof out->image_id, "%s", s->image_id);
+	if (bad || !out->create)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	return copy_lost_volumes(out, copy->target->driver, copy->target->engine, err);
 }
 
 static int make_request(const struct clone *c, const struct source *s, const struct copy *copy, const char *op_id,
@@ -106,14 +109,13 @@ static int make_request(const struct clone *c, const struct source *s, const str
 	const char *source_image = json_string_value(json_object_get(s->doc, "Image"));
 	if (source_image && driver->image_config(copy->target->engine, source_image, &config, &gone) < 0)
 		config = NULL;
-	const json_t *entrypoint = json_object_get(config, "Entrypoint");
 	const struct copy_options o = {
 		.name = copy->name,
 		.copy_of = of ? of : json_string_value(json_object_get(s->doc, "Id")),
 		.op_id = op_id,
 		.index = copy->index,
 		.image_id = *image_id ? image_id : NULL,
-		.image_has_entrypoint = json_array_size(entrypoint) > 0,
+		.image_config = config,
 		.other_host = strcmp(s->host, copy->host) != 0,
 		.privileged_allowed = c->f.conf.privileged,
 	};
@@ -122,26 +124,43 @@ static int make_request(const struct clone *c, const struct source *s, const str
 	return bad;
 }
 
-/* The name is in use: by our own half-made copy of this operation, or by a stranger. */
-static int adopt(struct copy *copy, const char *op_id, struct err *err)
+/* The name is in use: by our own half-made copy of this operation, or by a stranger. *doc: what has it. */
+static int adopt(struct copy *copy, const char *op_id, json_t **doc, struct err *err)
 {
 	const struct engine_host *h = copy->target;
-	json_t *doc = NULL;
 
-	if (h->driver->inspect(h->engine, copy->name, &doc, err) < 0) {
+	if (h->driver->inspect(h->engine, copy->name, doc, err) < 0) {
 		err->retry = true; /* it is being made or removed at this moment */
 		return -1;
 	}
-	const char *op = label_of(doc, "autoscale.op"), *id = json_string_value(json_object_get(doc, "Id"));
-	const bool ours = op && id && strcmp(op, op_id) == 0;
-	if (ours)
+	const char *op = label_of(*doc, "autoscale.op"), *id = json_string_value(json_object_get(*doc, "Id"));
+	if (op && id && strcmp(op, op_id) == 0) {
 		(void)snprintf(copy->id, sizeof copy->id, "%s", id);
-	json_decref(doc);
-	if (ours)
 		return 0;
+	}
 	return err_set(err, ERR_CONFLICT,
 	               "host %s: 409 name \"%s\" is in use by a container that is not of this operation (%s)", copy->host,
 	               copy->name, op ? op : "not ours");
+}
+
+/* Makes the container, or finds the one that an earlier run made; one that was not started yet is compared with the
+ * request. *running: nothing of it is to be judged any more. */
+static int create_or_adopt(struct copy *copy, const struct copy_request *request, const char *op_id, bool *running,
+                           struct err *err)
+{
+	const struct engine_host *h = copy->target;
+	json_t *doc = NULL;
+	int bad = h->driver->create(h->engine, copy->name, request->create, copy->id, err);
+
+	if (!bad)
+		bad = h->driver->inspect(h->engine, copy->id, &doc, err);
+	else if (err->code == ERR_CONFLICT)
+		bad = adopt(copy, op_id, &doc, err);
+	*running = json_is_true(json_object_get(json_object_get(doc, "State"), "Running"));
+	if (!bad && !*running)
+		bad = copy_check(request, doc, err);
+	json_decref(doc);
+	return bad;
 }
 
 /* The networks beyond the first; a null endpoint is one that the source has left. */
@@ -190,23 +209,23 @@ static void undo(const struct copy *copy, const struct err *why)
 int bring_up(struct clone *c, const struct source *s, struct copy *copy, const char *op_id, struct err *err)
 {
 	struct copy_request request = {0};
-	bool there = false;
+	bool running = false;
 
 	const struct engine_host *h = copy->target;
 	int bad = make_request(c, s, copy, op_id, &request, err);
-	if (!bad && h->driver->create(h->engine, copy->name, request.create, copy->id, err) < 0) {
-		there = err->code == ERR_CONFLICT;
-		bad = there ? adopt(copy, op_id, err) : -1;
-	}
-	if (!bad) {
+	if (!bad)
+		bad = copy_partners_run(&request, h->driver, h->engine, err);
+	if (!bad)
+		bad = create_or_adopt(copy, &request, op_id, &running, err);
+	if (!bad)
 		bad = connect_all(copy, request.connect, err);
-		if (!bad)
-			bad = start(copy, err);
-		if (bad)
-			undo(copy, err);
-	}
+	if (!bad)
+		bad = start(copy, err);
+	if (bad && *copy->id && !running)
+		undo(copy, err);
 	for (size_t i = 0; i < json_array_size(request.notes); i++)
 		front_say(&c->f, "%s: %s", copy->name, json_string_value(json_array_get(request.notes, i)));
+	copy->notes = json_incref(request.notes);
 	copy_release(&request);
 	return bad;
 }

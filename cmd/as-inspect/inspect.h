@@ -87,7 +87,7 @@ struct remembered {
 void init_remembered(struct remembered *m, struct inspect *in, const struct found *v, size_t n, const struct unseen *u);
 void release_remembered(struct remembered *m);
 
-int spec_of(const struct found *v, struct buf *out, struct err *err);
+int spec_of(struct inspect *in, const struct found *v, struct buf *out, struct err *err);
 int remember_specs(struct inspect *in, const char *service, const struct found *v, size_t n, struct err *err);
 int read_remembered(struct remembered *m, const char *service, struct err *err);
 

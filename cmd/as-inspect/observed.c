@@ -101,7 +101,7 @@ static void put_counts(const struct found *v, const struct ready_target *t, size
 	buf_json_member_int(b, "unknown", m->unseen->running);
 }
 
-static int put_template(const struct inspect *in, const struct found *best, const struct remembered *m, struct buf *b,
+static int put_template(struct inspect *in, const struct found *best, const struct remembered *m, struct buf *b,
                         struct err *err)
 {
 	struct buf spec = BUF_INIT(LINE_MAX_BYTES / 2);
@@ -112,7 +112,7 @@ static int put_template(const struct inspect *in, const struct found *best, cons
 	buf_json_key(b, "template");
 	if (best && !in->full)
 		template_json(b, best->doc, best->host, NULL);
-	else if (best && !(bad = spec_of(best, &spec, err)))
+	else if (best && !(bad = spec_of(in, best, &spec, err)))
 		buf_put(b, spec.p, spec.n);
 	else if (!best)
 		buf_put(b, m->newest.p, m->newest.n);

@@ -14,8 +14,9 @@
 /* ---- keeping ---- */
 
 /* What a recreation of this container needs, as its template with the create request. */
-int spec_of(const struct found *v, struct buf *out, struct err *err)
+int spec_of(struct inspect *in, const struct found *v, struct buf *out, struct err *err)
 {
+	struct engine_host *h = engine_hosts_get(&in->hosts, v->host, err);
 	const struct copy_options o = {.name = name_of(v->doc),
 	                               .index = -1,
 	                               .recreate = true,
@@ -23,13 +24,15 @@ int spec_of(const struct found *v, struct buf *out, struct err *err)
 	                               .image_id = json_string_value(json_object_get(v->doc, "Image"))};
 	struct copy_request request = {0};
 
-	if (copy_make(v->doc, &o, &request, err) < 0)
+	if (!h || copy_make(v->doc, &o, &request, err) < 0)
 		return -1;
-	if (json_array_size(request.connect) && json_object_set(request.create, "connect", request.connect) < 0)
-		return err_set(err, ERR_TEMPORARY, "out of memory");
-	template_json(out, v->doc, v->host, request.create);
+	int bad = copy_partner_names(&request, h->driver, h->engine, err);
+	if (!bad && json_array_size(request.connect) && json_object_set(request.create, "connect", request.connect) < 0)
+		bad = err_set(err, ERR_TEMPORARY, "out of memory");
+	if (!bad)
+		template_json(out, v->doc, v->host, request.create);
 	copy_release(&request);
-	return buf_ok(out, err);
+	return bad ? -1 : buf_ok(out, err);
 }
 
 /* One that somebody else looks after, a swarm's task for instance, cannot be made again by us: it is left out. */
@@ -41,7 +44,7 @@ int remember_specs(struct inspect *in, const char *service, const struct found *
 		int bad = 0;
 		if (v[i].copy)
 			continue;
-		if (spec_of(&v[i], &spec, &why) < 0) {
+		if (spec_of(in, &v[i], &spec, &why) < 0) {
 			front_warn(&in->f, "not remembered: %s", why.message);
 		} else {
 			bad = store_spec_put(in->store, service, name_of(v[i].doc), v[i].host, spec.p, err);

@@ -25,6 +25,10 @@ void step_put(struct record *r, const struct step *s)
 		buf_json_key(&b, "container");
 		buf_put(&b, s->container->p, s->container->n);
 	}
+	if (s->notes) {
+		buf_json_key(&b, "notes");
+		buf_puts(&b, s->notes);
+	}
 	buf_putc(&b, '}');
 	record_append(r, "steps", &b);
 	buf_release(&b);

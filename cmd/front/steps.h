@@ -15,6 +15,7 @@ struct step {
 	int64_t ms;
 	const char *message;         /* "", "already", or what went wrong */
 	const struct buf *container; /* an entry like those of observed.containers, or NULL */
+	const char *notes;           /* a JSON array of strings, or NULL */
 };
 
 void step_put(struct record *r, const struct step *step);

@@ -269,6 +269,22 @@ static int docker_image_config(struct engine *e, const char *ref, json_t **confi
 	return *config ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
 }
 
+/* ---- volumes ---- */
+
+static int docker_volume_exists(struct engine *e, const char *name, bool *there, struct err *err)
+{
+	char encoded[API_NAME];
+
+	*there = false;
+	if (!*name || api_encode(name, "", encoded, sizeof encoded) < 0)
+		return 0;
+	struct exchange *x = api_call(e->api, err, "GET", NULL, 0, "/volumes/%s", encoded);
+	if (!x)
+		return -1;
+	*there = x->status == 200;
+	return api_good_done(x, *there || x->status == 404, err);
+}
+
 const struct engine_driver engine_docker = {
 	.name = "docker",
 	.open = docker_open,
@@ -284,4 +300,5 @@ const struct engine_driver engine_docker = {
 	.start = docker_start,
 	.stop = docker_stop,
 	.remove = docker_remove,
+	.volume_exists = docker_volume_exists,
 };

@@ -45,6 +45,8 @@ struct engine_driver {
 	int (*stop)(struct engine *e, const char *id, int64_t grace_ms, bool *already, struct err *err);
 	/* Removes a container with its anonymous volumes. *already: it was gone, or is going. */
 	int (*remove)(struct engine *e, const char *id, bool force, bool *already, struct err *err);
+	/* Whether the host has a volume of that name. */
+	int (*volume_exists)(struct engine *e, const char *name, bool *there, struct err *err);
 };
 
 extern const struct engine_driver engine_docker;
@@ -99,27 +101,50 @@ struct copy_request {
 	/* Array of {"network":NAME,"endpoint":{...}} to connect before the start; "endpoint":null means to disconnect
 	 * (the engine puts a container into its NetworkMode's network although the source has left it). New. */
 	json_t *connect;
-	json_t *notes; /* array of strings: what was dropped or shared and why; new */
+	json_t *notes;     /* array of strings: what was dropped or shared and why; new */
+	char image_id[80]; /* of the image that it is to be made from; "": any that the name means */
 };
 
 struct copy_options {
-	const char *name;          /* of the copy */
-	const char *copy_of;       /* id of the original, for autoscale.copy-of; with recreate it is not used */
-	const char *op_id;         /* for autoscale.op; NULL: none */
-	int64_t index;             /* for autoscale.index; with recreate it is not used */
-	const char *image_id;      /* id that Config.Image resolves to now; NULL: it resolves to nothing */
-	bool image_has_entrypoint; /* of the source's image; with recreate it need not be known */
+	const char *name;     /* of the copy */
+	const char *copy_of;  /* id of the original, for autoscale.copy-of; with recreate it is not used */
+	const char *op_id;    /* for autoscale.op; NULL: none */
+	int64_t index;        /* for autoscale.index; with recreate it is not used */
+	const char *image_id; /* id that Config.Image resolves to now; NULL: it resolves to nothing */
+	/* Config of the source's image, borrowed; NULL: not known. Then nothing can follow a tag. */
+	const json_t *image_config;
 	bool other_host; /* the copy is made on another host than the source's: what lives on one host only is refused */
 	bool recreate;   /* the source is gone: keep name, labels, address, port */
 	bool privileged_allowed;
+	bool podman; /* the document was written by Podman, which says some things otherwise */
 };
 
 /* Makes the create request of a copy from the source's inspect document. REFUSED with the reason when something
- * cannot be copied faithfully (fixed host port, swarm task, privileged without leave). A fixed host port obeys the
- * label autoscale.ports of the source: refuse (default), auto (the engine picks one), none (not published), same.
- * That a container whose network, process ids or volumes it shares still runs is the engine's to say. On failure
- * *out holds nothing; release with copy_release. */
+ * cannot be copied faithfully (fixed host port, swarm task, privileged without leave). Labels of the source (or the
+ * variables of the same name) choose, the first word being the default:
+ *   autoscale.ports    refuse, auto, none, same   a fixed host port: the engine picks one, not published, as it is
+ *   autoscale.image    pin, follow                a tag that moved: the source's image, or what the tag means now
+ *   autoscale.compose  detach, keep               compose's labels
+ *   autoscale.address  drop, keep                 a fixed IP or MAC address
+ *   autoscale.portable path, volume, both         what another host has by the same name (none)
+ * On failure *out holds nothing; release with copy_release. */
 int copy_make(const json_t *inspect, const struct copy_options *options, struct copy_request *out, struct err *err);
 void copy_release(struct copy_request *r);
+
+/* What only the engine knows of a request. The first two may be asked before create, the last after it. */
+
+/* REFUSED: a container whose network, process ids or shared memory it shares is gone or does not run. */
+int copy_partners_run(const struct copy_request *r, const struct engine_driver *driver, struct engine *engine,
+                      struct err *err);
+/* For a recreation: a volume that is gone is noted, "data_lost: PATH (...)", and if it had no name a new one takes its
+ * place; the engine would make an empty one of the old name and say nothing. */
+int copy_lost_volumes(struct copy_request *r, const struct engine_driver *driver, struct engine *engine,
+                      struct err *err);
+/* For a request that is to be remembered: such containers by name, for one that is made again has another id. */
+int copy_partner_names(struct copy_request *r, const struct engine_driver *driver, struct engine *engine,
+                       struct err *err);
+/* Compares the request with the inspect document of what was made from it. REFUSED, naming the field, when an engine
+ * left out what it does not know (an older API drops it without a word) or cannot do, or made it from another image. */
+int copy_check(const struct copy_request *r, const json_t *made, struct err *err);
 
 #endif

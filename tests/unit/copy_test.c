@@ -11,7 +11,7 @@
 #define IMAGE "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 #define ANON "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-enum { RECREATE = 1, ALLOWED = 2, ELSEWHERE = 4, MOVED = 8, ENTRYPOINT = 16 };
+enum { RECREATE = 1, ALLOWED = 2, ELSEWHERE = 4, MOVED = 8, ENTRYPOINT = 16, PODMAN = 32, UNKNOWN = 64 };
 
 static const char plain[] =
 	"{'Id':'" ID "','Name':'/web','Image':'" IMAGE "','Mounts':[],"
@@ -22,6 +22,15 @@ static const char plain[] =
 	"'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':null,'Links':null,'Aliases':['w','aaaabbbbcccc'],"
 	"'NetworkID':'9999000011112222333344445555666677778888999900001111222233334444','EndpointID':'e',"
 	"'Gateway':'10.91.0.1','IPAddress':'10.91.0.2','MacAddress':'02:42:0a:5b:00:02','DriverOpts':null}}}}";
+
+/* Of the source's image, with ENTRYPOINT. */
+static const char image[] =
+	"{'Env':['PATH=/bin','A=img'],'Entrypoint':['/bin/sh','-c'],'Cmd':['httpd'],'ExposedPorts':{'80/tcp':{},'81/"
+	"tcp':{}},"
+	"'Volumes':{'/data':{}},'Labels':{'img':'1','autoscale.service':'web'},'User':'0','WorkingDir':'/www',"
+	"'StopSignal':'SIGUSR1','Healthcheck':{'Test':['CMD','true'],'Interval':2000000000,'Retries':2}}";
+
+#define FOLLOW "'Labels':{'autoscale.image':'follow','img':'1'}"
 
 static const struct row {
 	const char *name, *patch;
@@ -69,6 +78,70 @@ static const struct row {
 	{"an image without entrypoint needs no word", "{}", 0, "create/Entrypoint", "null"},
 	{"an entrypoint is copied", "{'Config':{'Entrypoint':['/bin/sh']}}", ENTRYPOINT, "create/Entrypoint",
      "['/bin/sh']"},
+	{"an image that nobody knows any more may have had one", "{}", UNKNOWN, "create/Entrypoint", "['']"},
+
+	/* a tag that moved, followed */
+	{"followed, a tag stays a name", "{'Config':{" FOLLOW "}}", MOVED | ENTRYPOINT, "create/Image", "'webapp:1'"},
+	{"the image that it means is the one to be made from", "{'Config':{" FOLLOW "}}", MOVED | ENTRYPOINT, "image_id",
+     "'sha256:22'"},
+	{"and a note says so", "{'Config':{" FOLLOW "}}", MOVED | ENTRYPOINT, "notes", "the copy follows it"},
+	{"followed, a tag that did not move changes nothing", "{'Config':{" FOLLOW ",'Env':['PATH=/bin']}}", ENTRYPOINT,
+     "create/Env", "['PATH=/bin']"},
+	{"followed, a tag that is gone leaves the source's image", "{'Config':{" FOLLOW ",'Image':'gone:1'}}",
+     MOVED | ENTRYPOINT | PODMAN, "create/Image", "'gone:1'"},
+	{"what the old image gave must be known", "{'Config':{" FOLLOW "}}", MOVED | UNKNOWN, "error",
+     "what the old image gave is not known"},
+	{"a word that autoscale.image has not is pin", "{'Config':{'Labels':{'autoscale.image':'newest'}}}", MOVED,
+     "create/Image", "'" IMAGE "'"},
+	{"and a note says so", "{'Config':{'Labels':{'autoscale.image':'newest'}}}", MOVED, "notes",
+     "autoscale.image is neither pin nor follow"},
+	{"a recreation follows nothing", "{'Config':{" FOLLOW "}}", MOVED | ENTRYPOINT | RECREATE, "create/Image",
+     "'" IMAGE "'"},
+	{"followed, the old image's variables go, but one with another value, and one that is unset",
+     "{'Config':{" FOLLOW ",'Env':['A=mine','PATH=/bin','D=4','A']}}", MOVED | ENTRYPOINT, "create/Env",
+     "['A=mine','D=4','A']"},
+	{"its labels go too", "{'Config':{" FOLLOW "}}", MOVED | ENTRYPOINT, "create/Labels/img", NULL},
+	{"but one with another value", "{'Config':{'Labels':{'autoscale.image':'follow','img':'2'}}}", MOVED | ENTRYPOINT,
+     "create/Labels/img", "'2'"},
+	{"the service that its label named is kept", "{'Config':{" FOLLOW "}}", MOVED | ENTRYPOINT,
+     "create/Labels/autoscale.service", "'web'"},
+	{"its ports go, but one that is bound",
+     "{'Config':{" FOLLOW ",'ExposedPorts':{'80/tcp':{},'81/tcp':{},'82/tcp':{}}},"
+     "'HostConfig':{'PortBindings':{'81/tcp':[{'HostPort':''}]}}}",
+     MOVED | ENTRYPOINT, "create/ExposedPorts", "{'82/tcp':{},'81/tcp':{}}"},
+	{"its volumes go", "{'Config':{" FOLLOW ",'Volumes':{'/data':{},'/x':{}}}}", MOVED | ENTRYPOINT, "create/Volumes",
+     "{'/x':{}}"},
+	{"its user goes", "{'Config':{" FOLLOW ",'User':'0'}}", MOVED | ENTRYPOINT, "create/User", NULL},
+	{"a chosen user stays", "{'Config':{" FOLLOW ",'User':'7'}}", MOVED | ENTRYPOINT, "create/User", "'7'"},
+	{"its folder goes", "{'Config':{" FOLLOW ",'WorkingDir':'/www'}}", MOVED | ENTRYPOINT, "create/WorkingDir", NULL},
+	{"its stop signal goes", "{'Config':{" FOLLOW ",'StopSignal':'SIGUSR1'}}", MOVED | ENTRYPOINT, "create/StopSignal",
+     NULL},
+	{"its health check goes",
+     "{'Config':{" FOLLOW ",'Healthcheck':{'Test':['CMD','true'],'Interval':2000000000,'Retries':2}}}",
+     MOVED | ENTRYPOINT, "create/Healthcheck", NULL},
+	{"of a health check that was changed in part the rest goes",
+     "{'Config':{" FOLLOW ",'Healthcheck':{'Test':['CMD','true'],'Interval':5,'Retries':2}}}", MOVED | ENTRYPOINT,
+     "create/Healthcheck", "{'Interval':5}"},
+	{"one that was switched off stays off", "{'Config':{" FOLLOW ",'Healthcheck':{'Test':['NONE']}}}",
+     MOVED | ENTRYPOINT, "create/Healthcheck", "{'Test':['NONE']}"},
+	{"its command goes with its entry point", "{'Config':{" FOLLOW ",'Entrypoint':['/bin/sh','-c']}}",
+     MOVED | ENTRYPOINT, "create/Cmd", NULL},
+	{"and its entry point", "{'Config':{" FOLLOW ",'Entrypoint':['/bin/sh','-c']}}", MOVED | ENTRYPOINT,
+     "create/Entrypoint", NULL},
+	{"another command stays", "{'Config':{" FOLLOW ",'Entrypoint':['/bin/sh','-c'],'Cmd':['x']}}", MOVED | ENTRYPOINT,
+     "create/Cmd", "['x']"},
+	{"and its entry point goes", "{'Config':{" FOLLOW ",'Entrypoint':['/bin/sh','-c'],'Cmd':['x']}}",
+     MOVED | ENTRYPOINT, "create/Entrypoint", NULL},
+	{"another entry point stays", "{'Config':{" FOLLOW ",'Entrypoint':['/bin/x']}}", MOVED | ENTRYPOINT,
+     "create/Entrypoint", "['/bin/x']"},
+	{"and its command, though the image has the same", "{'Config':{" FOLLOW ",'Entrypoint':['/bin/x']}}",
+     MOVED | ENTRYPOINT, "create/Cmd", "['httpd']"},
+	{"an entry point that was given to be rid of the command stays",
+     "{'Config':{" FOLLOW ",'Entrypoint':['/bin/sh','-c'],'Cmd':null}}", MOVED | ENTRYPOINT, "create/Entrypoint",
+     "['/bin/sh','-c']"},
+	{"one that was taken away stays away", "{'Config':{" FOLLOW "}}", MOVED | ENTRYPOINT, "create/Entrypoint", "['']"},
+	{"with its command", "{'Config':{" FOLLOW "}}", MOVED | ENTRYPOINT, "create/Cmd", "['httpd']"},
+	{"without entry points its command goes", "{'Config':{" FOLLOW ",'Cmd':['x']}}", MOVED, "create/Cmd", "['x']"},
 
 	/* labels */
 	{"labels are copied", "{'Config':{'Labels':{'own':'1'}}}", 0, "create/Labels/own", "'1'"},
@@ -87,6 +160,14 @@ static const struct row {
 	{"a service by a variable needs no label",
      "{'Config':{'Labels':{'autoscale.service':null},'Env':['AUTOSCALE_SERVICE=web']}}", 0,
      "create/Labels/autoscale.service", "null"},
+	{"kept when the label says so",
+     "{'Config':{'Labels':{'com.docker.compose.project':'p','autoscale.compose':'keep'}}}", 0,
+     "create/Labels/com.docker.compose.project", "'p'"},
+	{"and a note says what that means",
+     "{'Config':{'Labels':{'com.docker.compose.project':'p','autoscale.compose':'keep'}}}", 0, "notes",
+     "the next docker compose up removes the copy"},
+	{"left behind, a note says what compose does then", "{'Config':{'Labels':{'com.docker.compose.project':'p'}}}", 0,
+     "notes", "down leaves it, and its networks"},
 	{"a recreated container is no copy", "{}", RECREATE, "create/Labels/autoscale.copy-of", NULL},
 	{"it keeps compose's labels", "{'Config':{'Labels':{'com.docker.compose.project':'p'}}}", RECREATE,
      "create/Labels/com.docker.compose.project", "'p'"},
@@ -138,6 +219,22 @@ static const struct row {
 	{"and a note says so", "{'Config':{'MacAddress':'02:42:ac:11:99:99'}}", 0, "notes", "02:42:ac:11:99:99"},
 	{"a recreated container keeps it", "{'Config':{'MacAddress':'02:42:ac:11:99:99'}}", RECREATE, "create/MacAddress",
      "'02:42:ac:11:99:99'"},
+	{"a copy keeps it when the label says so",
+     "{'Config':{'MacAddress':'02:42:ac:11:99:99','Labels':{'autoscale.address':'keep'}}}", 0, "create/MacAddress",
+     "'02:42:ac:11:99:99'"},
+	{"but none that the engine made",
+     "{'Config':{'MacAddress':'02:42:0a:5b:00:02','Labels':{'autoscale.address':'keep'}}}", 0, "create/MacAddress",
+     NULL},
+	{"nor that of an endpoint", "{'Config':{'Env':['AUTOSCALE_ADDRESS=keep']}}", 0,
+     "create/NetworkingConfig/EndpointsConfig/n1/MacAddress", NULL},
+	{"an endpoint's chosen one too",
+     "{'Config':{'Env':['AUTOSCALE_ADDRESS=keep']},"
+     "'NetworkSettings':{'Networks':{'n1':{'MacAddress':'02:42:ac:11:99:99'}}}}",
+     0, "create/NetworkingConfig/EndpointsConfig/n1/MacAddress", "'02:42:ac:11:99:99'"},
+	{"and a fixed IP address",
+     "{'Config':{'Labels':{'autoscale.address':'keep'}},"
+     "'NetworkSettings':{'Networks':{'n1':{'IPAMConfig':{'IPv4Address':'10.91.0.50'}}}}}",
+     0, "create/NetworkingConfig/EndpointsConfig/n1/IPAMConfig", "{'IPv4Address':'10.91.0.50'}"},
 	{"unless the engine had made it", "{'Config':{'MacAddress':'02:42:0a:5b:00:02'}}", RECREATE, "create/MacAddress",
      NULL},
 
@@ -233,6 +330,15 @@ static const struct row {
 	{"a named volume too", "{'Mounts':[{'Type':'volume','Name':'v1'}]}", ELSEWHERE, "error", "v1 is on its host only"},
 	{"an anonymous one does not", "{'Mounts':[{'Type':'volume','Name':'" ANON "'}]}", ELSEWHERE,
      "create/HostConfig/Memory", "67108864"},
+	{"a host path that is on both does not",
+     "{'Mounts':[{'Type':'bind','Source':'/srv'}],'Config':{'Labels':{'autoscale.portable':'path'}}}", ELSEWHERE,
+     "create/HostConfig/Memory", "67108864"},
+	{"nor does a volume, in a list of both",
+     "{'Mounts':[{'Type':'volume','Name':'v1'}],'Config':{'Labels':{'autoscale.portable':'path, volume'}}}", ELSEWHERE,
+     "create/HostConfig/Memory", "67108864"},
+	{"a portable path is no portable volume",
+     "{'Mounts':[{'Type':'volume','Name':'v1'}],'Config':{'Labels':{'autoscale.portable':'paths,path'}}}", ELSEWHERE,
+     "error", "v1 is on its host only"},
 	{"a link does", "{'HostConfig':{'Links':['/a:/web/b']}}", ELSEWHERE, "error", "Links is on its host only"},
 	{"volumes of another container do", "{'HostConfig':{'VolumesFrom':['x']}}", ELSEWHERE, "error", "VolumesFrom"},
 	{"another container's network does", "{'HostConfig':{'NetworkMode':'container:x'}}", ELSEWHERE, "error",
@@ -255,7 +361,8 @@ static const struct row {
      RECREATE, "error", "scale the service"},
 	{"recreated: a generated host name is made anew", "{}", RECREATE, "create/Hostname", NULL},
 	{"recreated: a moved tag is pinned", "{}", RECREATE | MOVED, "create/Image", "'" IMAGE "'"},
-	{"recreated: no entrypoint is said without asking the image", "{}", RECREATE, "create/Entrypoint", "['']"},
+	{"recreated: no entrypoint is said without asking the image", "{}", RECREATE | UNKNOWN, "create/Entrypoint",
+     "['']"},
 	{"recreated: it has its operation", "{}", RECREATE, "create/Labels/autoscale.op", "'op-7'"},
 	{"recreated: its index stays", "{'Config':{'Labels':{'autoscale.index':'2'}}}", RECREATE,
      "create/Labels/autoscale.index", "'2'"},
@@ -290,6 +397,41 @@ static const struct row {
      "{'HostConfig':{'NetworkMode':'999900001111'},'NetworkSettings':{'Networks':{'n1':null,'a2':{'NetworkID':'8888'},"
      "'n3':{'NetworkID':'9999000011112222333344445555666677778888999900001111222233334444'}}}}",
      0, "create/HostConfig/NetworkMode", "'n3'"},
+
+	/* what Podman says otherwise */
+	{"Podman: of a limit that it says twice one is sent", "{'HostConfig':{'CpuPeriod':100000,'CpuQuota':50000}}",
+     PODMAN, "create/HostConfig/CpuQuota", NULL},
+	{"Podman: and not its period", "{'HostConfig':{'CpuPeriod':100000,'CpuQuota':50000}}", PODMAN,
+     "create/HostConfig/CpuPeriod", NULL},
+	{"Podman: a quota alone stays", "{'HostConfig':{'NanoCpus':0,'CpuQuota':50000}}", PODMAN,
+     "create/HostConfig/CpuQuota", "50000"},
+	{"Docker's own quota stays", "{'HostConfig':{'CpuQuota':50000}}", 0, "create/HostConfig/CpuQuota", "50000"},
+	{"Podman: limits have Docker's names",
+     "{'HostConfig':{'Ulimits':[{'Name':'RLIMIT_NOFILE','Soft':1},{'Name':'core'}]}}", PODMAN,
+     "create/HostConfig/Ulimits", "[{'Name':'nofile','Soft':1},{'Name':'core'}]"},
+	{"Podman: no swappiness is not sent", "{'HostConfig':{'MemorySwappiness':-1}}", PODMAN,
+     "create/HostConfig/MemorySwappiness", NULL},
+	{"Podman: nor is 0", "{'HostConfig':{'MemorySwappiness':0}}", PODMAN, "create/HostConfig/MemorySwappiness", NULL},
+	{"Docker's 0 is one", "{'HostConfig':{'MemorySwappiness':0}}", 0, "create/HostConfig/MemorySwappiness", "0"},
+	{"Podman: a chosen one is sent", "{}", PODMAN, "create/HostConfig/MemorySwappiness", "10"},
+	{"Podman: its name for the usual runtime is not sent", "{'HostConfig':{'Runtime':'oci'}}", PODMAN,
+     "create/HostConfig/Runtime", NULL},
+	{"Podman: a chosen runtime is", "{'HostConfig':{'Runtime':'crun'}}", PODMAN, "create/HostConfig/Runtime", "'crun'"},
+	{"Podman: variables that it puts in itself are not sent",
+     "{'Config':{'Hostname':'h1','Env':['container=podman','TERM=xterm','A=1','HOSTNAME=h1','TERM=vt100']}}", PODMAN,
+     "create/Env", "['A=1','TERM=vt100']"},
+	{"Docker's are", "{'Config':{'Env':['container=podman','TERM=xterm']}}", 0, "create/Env",
+     "['container=podman','TERM=xterm']"},
+	{"Podman: a port without bindings has none", "{'HostConfig':{'PortBindings':{'80/tcp':null,'81/tcp':[]}}}", PODMAN,
+     "create/HostConfig/PortBindings", "{'81/tcp':[]}"},
+	{"Podman: no bindings at all are not sent", "{'HostConfig':{'PortBindings':null}}", PODMAN,
+     "create/HostConfig/PortBindings", NULL},
+	{"Podman: what it calls bridge is the network that it is in", "{'HostConfig':{'NetworkMode':'bridge'}}", PODMAN,
+     "create/HostConfig/NetworkMode", "'n1'"},
+	{"Podman: recreated too", "{'HostConfig':{'Runtime':'oci','Ulimits':[{'Name':'RLIMIT_CORE'}]}}", PODMAN | RECREATE,
+     "create/HostConfig/Ulimits", "[{'Name':'core'}]"},
+	{"Podman: the network of a user who is not root stays", "{'HostConfig':{'NetworkMode':'slirp4netns'}}", PODMAN,
+     "create/HostConfig/NetworkMode", "'slirp4netns'"},
 
 	/* not a document */
 	{"a document without an id is no container", "{'Id':null}", 0, "error", "no Id"},
@@ -358,22 +500,25 @@ static void run(const struct row *row)
 	struct copy_request r = {0};
 	struct err err = {0};
 	json_t *doc = json(plain), *patch = json(row->patch), *before;
+	json_t *config = json(row->flags & ENTRYPOINT ? image : "{}");
 	const struct copy_options o = {
 		.name = "web-3",
 		.copy_of = ID,
 		.op_id = "op-7",
 		.index = 3,
 		.image_id = row->flags & MOVED ? "sha256:22" : IMAGE,
-		.image_has_entrypoint = (row->flags & ENTRYPOINT) != 0,
+		.image_config = row->flags & UNKNOWN ? NULL : config,
 		.other_host = (row->flags & ELSEWHERE) != 0,
 		.recreate = (row->flags & RECREATE) != 0,
 		.privileged_allowed = (row->flags & ALLOWED) != 0,
+		.podman = (row->flags & PODMAN) != 0,
 	};
 
 	(void)json_object_update_recursive(doc, patch);
 	before = json_deep_copy(doc);
 	const bool made = copy_make(doc, &o, &r, &err) == 0;
-	json_t *got = json_pack("{s:O?, s:O?, s:O?}", "create", r.create, "connect", r.connect, "notes", r.notes);
+	json_t *got = json_pack("{s:O?, s:O?, s:O?, s:s}", "create", r.create, "connect", r.connect, "notes", r.notes,
+	                        "image_id", r.image_id);
 	const bool good = check(row, got, made, &err) && json_equal(doc, before) && made == (r.create != NULL);
 	if (!OK(good, "%s", row->name)) {
 		char *text = json_dumps(got, JSON_INDENT(1));
@@ -384,7 +529,56 @@ static void run(const struct row *row)
 	json_decref(before);
 	json_decref(doc);
 	json_decref(patch);
+	json_decref(config);
 	copy_release(&r);
+}
+
+/* ---- what the engine made of it ---- */
+
+static const struct {
+	const char *name, *asked, *made; /* made: {Image, Config, HostConfig} */
+	const char *refused;             /* a part of the message; NULL: it is good */
+} checks[] = {
+	{"what was asked for is there", "{'Cmd':['a'],'HostConfig':{'Memory':7}}",
+     "{'Image':'i','Config':{'Cmd':['a']},'HostConfig':{'Memory':7}}", NULL},
+	{"an engine may write a value in its own way", "{'HostConfig':{'Binds':['/a:/b'],'NetworkMode':'default'}}",
+     "{'Image':'i','Config':{},'HostConfig':{'Binds':['/a:/b:rw'],'NetworkMode':'bridge'}}", NULL},
+	{"what is not set need not be there",
+     "{'Entrypoint':[''],'Volumes':{'/d':{}},'HostConfig':{'Init':false,'Dns':[]}}",
+     "{'Image':'i','Config':{},'HostConfig':{}}", NULL},
+	{"a field that is not known is gone", "{'HostConfig':{'Annotations':{'a':'b'}}}",
+     "{'Image':'i','Config':{},'HostConfig':{'Memory':0}}", "HostConfig.Annotations"},
+	{"a field of the configuration too", "{'Newer':1}", "{'Image':'i','Config':{},'HostConfig':{}}", "do Newer"},
+	{"a member of a known field too", "{'Healthcheck':{'Test':['CMD'],'StartInterval':5}}",
+     "{'Image':'i','Config':{'Healthcheck':{'Test':['CMD']}},'HostConfig':{}}", "Healthcheck.StartInterval"},
+	{"and one within a list", "{'HostConfig':{'Mounts':[{'Type':'bind','BindOptions':{'New':true}}]}}",
+     "{'Image':'i','Config':{},'HostConfig':{'Mounts':[{'Type':'bind','BindOptions':{}}]}}",
+     "HostConfig.Mounts.BindOptions"},
+	{"a limit that the kernel cannot do is gone", "{'HostConfig':{'OomKillDisable':true}}",
+     "{'Image':'i','Config':{},'HostConfig':{'OomKillDisable':null}}", "HostConfig.OomKillDisable"},
+	{"a limit that no kernel has is not missed", "{'HostConfig':{'KernelMemory':4194304}}",
+     "{'Image':'i','Config':{},'HostConfig':{}}", NULL},
+	{"nor what engines do that do not know the word", "{'HostConfig':{'CgroupnsMode':'host'}}",
+     "{'Image':'i','Config':{},'HostConfig':{}}", NULL},
+	{"but what they do not do", "{'HostConfig':{'CgroupnsMode':'private'}}",
+     "{'Image':'i','Config':{},'HostConfig':{}}", "CgroupnsMode"},
+	{"endpoints come later", "{'NetworkingConfig':{'EndpointsConfig':{'n1':{'Aliases':['a']}}}}",
+     "{'Image':'i','Config':{},'HostConfig':{}}", NULL},
+	{"another image than was meant", "{}", "{'Image':'j','Config':{},'HostConfig':{}}", "image j instead of i"},
+};
+
+static void run_checks(void)
+{
+	for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+		struct copy_request r = {.create = json(checks[i].asked), .image_id = "i"};
+		json_t *made = json(checks[i].made);
+		struct err err = {0};
+		const bool good = copy_check(&r, made, &err) == 0;
+		OK(checks[i].refused ? !good && err.code == ERR_REFUSED && strstr(err.message, checks[i].refused) : good,
+		   "made: %s: %s", checks[i].name, err.message);
+		json_decref(made);
+		copy_release(&r);
+	}
 }
 
 static void run_left_network(void)
@@ -540,12 +734,21 @@ static void *allocate(size_t n) { return ++allocations >= fails_from ? NULL : ma
 
 static void run_out_of_memory(void)
 {
-	const struct copy_options o = {.name = "web-3", .copy_of = ID, .op_id = "op-7", .index = 3};
-	json_t *doc = json(plain),
-		   *patch = json("{'Config':{'Labels':{'com.docker.compose.service':'a','autoscale.service':null},"
-	                     "'MacAddress':'02:42:ac:11:99:99'},'HostConfig':{'Binds':['v:/v','" ANON ":/a'],"
-	                     "'PortBindings':{'9/tcp':[{'HostPort':''}]}},'NetworkSettings':{'Networks':"
-	                     "{'n2':{'NetworkID':'8888','Aliases':['m2'],'DriverOpts':{'a':'b'}}}}}");
+	json_t *config = json(image);
+	const struct copy_options o = {.name = "web-3",
+	                               .copy_of = ID,
+	                               .op_id = "op-7",
+	                               .index = 3,
+	                               .image_id = "sha256:22",
+	                               .image_config = config,
+	                               .podman = true};
+	json_t *
+		doc = json(plain),
+	   *patch = json(
+		   "{'Config':{'Labels':{'com.docker.compose.service':'a','autoscale.service':null,'autoscale.image':'follow'},"
+		   "'MacAddress':'02:42:ac:11:99:99'},'HostConfig':{'Binds':['v:/v','" ANON ":/a'],"
+		   "'PortBindings':{'9/tcp':[{'HostPort':''}]}},'NetworkSettings':{'Networks':"
+		   "{'n2':{'NetworkID':'8888','Aliases':['m2'],'DriverOpts':{'a':'b'}}}}}");
 	long told = 0;
 	bool made = false;
 
@@ -570,6 +773,7 @@ int main(void)
 {
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		run(&rows[i]);
+	run_checks();
 	run_left_network();
 	run_views();
 	run_services();

@@ -638,11 +638,12 @@ static int copy(const json_t *source, int flags, const char *name, char id[65], 
 		.op_id = OP,
 		.index = 3,
 		.image_id = named ? image : NULL,
-		.image_has_entrypoint = json_array_size(json_object_get(config, "Entrypoint")) > 0,
+		.image_config = config,
 		.privileged_allowed = flags & ALLOWED,
 	};
+	const int bad = bring_up(source, &o, name, id, notes, err);
 	json_decref(config);
-	return bring_up(source, &o, name, id, notes, err);
+	return bad;
 }
 
 #define RUN "docker run -d --name " SOURCE " "
