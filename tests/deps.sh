@@ -14,7 +14,7 @@ log=$top/build/deps.log
 
 build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev libmicrohttpd-dev jq'
 demo="$build haproxy busybox-static iptables iproute2 wrk curl socat"
-test="$demo docker.io bats time mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev libmariadb-dev
+test="$demo docker.io docker-compose bats time mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev libmariadb-dev
 	mariadb-server openssl faketime"
 
 engine_answers() { timeout 5 docker version >/dev/null 2>&1; }
