@@ -113,9 +113,10 @@ static int docker_create(struct engine *e, const char *name, const json_t *reque
 	if (api_encode(name, "", encoded, sizeof encoded) < 0)
 		return err_set(err, ERR_LIMIT, "host %s: the name %.60s... is too long", api_host(e->api), name);
 	struct exchange *x = api_call(e->api, err, "POST", request, API_MAKE_MS, "/containers/create?name=%s", encoded);
-	if (x &&
-	    ((x->status == 409 && api_said_so(x, "in use")) || (x->status == 404 && api_said_so(x, "No such image")))) {
-		const bool taken = x->status == 409;
+	/* Podman says it with 500. */
+	const bool taken = x && (x->status == 409 || (x->status == 500 && api_said_so(x, "name is already in use"))) &&
+	                   api_said_so(x, "in use");
+	if (taken || (x && x->status == 404 && api_said_so(x, "No such image"))) {
 		const char *image = doc_str(request, "Image");
 		api_done(x);
 		return taken ? err_set(err, ERR_CONFLICT, "host %s: 409 name \"%s\" is in use", api_host(e->api), name)
