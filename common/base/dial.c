@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct child {
 	struct child *next;
 	pid_t pid;
 	int fd;     /* our end */
+	int found;  /* the socket that waited for us, as a file */
 	int errors; /* what it says, a file in memory */
 };
 
@@ -106,7 +108,7 @@ static void become(int listener, int errors, pid_t parent, char *const argv[])
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
-	/* Everybody on this machine may connect to such a socket, but only our parent is served. */
+	/* Nobody but our parent is served. */
 	while ((fd = accept(listener, NULL, NULL)) >= 0) {
 		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == parent)
 			break;
@@ -124,19 +126,50 @@ static void become(int listener, int errors, pid_t parent, char *const argv[])
 	_exit(255);
 }
 
-/* Starts the program behind a socket that waits for one connection; *address gets its name, which the kernel makes. */
+/* A socket that listens, and a file descriptor by which it can be found: its name is gone again before anybody else may
+ * use it. libcurl keeps no connection to a socket without a path (an abstract one). */
+static int listen_nameless(int *listener, int *found)
+{
+	const char *const folders[] = {getenv("TMPDIR"), "/tmp", "/dev/shm"};
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	char folder[sizeof name.sun_path - 4];
+
+	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+		const int n = folders[i] ? snprintf(folder, sizeof folder, "%s/as-XXXXXX", folders[i]) : -1;
+		if (n < 0 || (size_t)n >= sizeof folder || !mkdtemp(folder))
+			continue;
+		(void)snprintf(name.sun_path, sizeof name.sun_path, "%s/s", folder);
+		*listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (*listener >= 0 && bind(*listener, (struct sockaddr *)&name, sizeof name) == 0) {
+			*found = open(name.sun_path, O_PATH | O_CLOEXEC);
+			(void)unlink(name.sun_path);
+		}
+		const int why = errno;
+		(void)rmdir(folder);
+		errno = why;
+		return *listener >= 0 && *found >= 0 && listen(*listener, 8) == 0 ? 0 : -1;
+	}
+	return -1;
+}
+
+/* Starts the program behind a socket that waits for one connection; *address, which has room for *size bytes, gets its
+ * path, good for as long as c is. */
 static int start(struct child *c, char *const argv[], struct sockaddr *address, unsigned int *size)
 {
 	const pid_t self = getpid();
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	socklen_t n = sizeof name;
-	const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int listener = -1;
 
-	if (listener < 0 || bind(listener, (struct sockaddr *)&name, sizeof name.sun_family) < 0 ||
-	    listen(listener, 8) < 0 || getsockname(listener, (struct sockaddr *)&name, &n) < 0 || n > sizeof *address)
+	if (listen_nameless(&listener, &c->found) < 0)
 		goto bad;
-	memcpy(address, &name, n);
-	*size = n;
+	const int n = snprintf(name.sun_path, sizeof name.sun_path, "/proc/self/fd/%d", c->found);
+	const size_t need = offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1;
+	if (need > *size) {
+		errno = EMFILE;
+		goto bad;
+	}
+	memcpy(address, &name, need);
+	*size = (unsigned int)need;
 	c->pid = fork();
 	if (c->pid == 0)
 		become(listener, c->errors, self, argv);
@@ -150,6 +183,16 @@ bad:
 	return -1;
 }
 
+static void release(struct child *c)
+{
+	const int fds[] = {c->fd, c->found, c->errors};
+
+	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+	free(c);
+}
+
 int dial_open(struct dial *d, struct sockaddr *address, unsigned int *size)
 {
 	struct child *c = calloc(1, sizeof *c);
@@ -160,6 +203,7 @@ int dial_open(struct dial *d, struct sockaddr *address, unsigned int *size)
 		d->cannot = ENOMEM;
 		return -1;
 	}
+	c->found = -1;
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	c->errors = memfd_create("errors", MFD_CLOEXEC);
 	if (c->fd >= 0 && c->errors >= 0 && start(c, d->argv, address, size) == 0) {
@@ -169,11 +213,7 @@ int dial_open(struct dial *d, struct sockaddr *address, unsigned int *size)
 		return c->fd;
 	}
 	d->cannot = errno;
-	if (c->fd >= 0)
-		(void)close(c->fd);
-	if (c->errors >= 0)
-		(void)close(c->errors);
-	free(c);
+	release(c);
 	return -1;
 }
 
@@ -234,13 +274,13 @@ void dial_close(struct dial *d, int fd)
 	const ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	const bool ending = got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
 	(void)close(fd);
+	c->fd = -1;
 	const int status = status_of(c, ending);
 	if (status) {
 		d->status = status;
 		keep_line(d, c->errors);
 	}
-	(void)close(c->errors);
-	free(c);
+	release(c);
 	dial_free(d);
 }
 

@@ -22,8 +22,8 @@ void dial_free(struct dial *d);         /* one holder less; NULL is fine */
 /* A name that no other program's arguments give, "dial:" and 16 digits: connections of one name may be mixed. */
 const char *dial_name(const struct dial *d);
 
-/* Starts the program. A socket that is still to be connected to *address (of *size bytes, at most sizeof *address):
- * libcurl 7.88 connects whatever it is told. -1: dial_failed tells the reason. */
+/* Starts the program. A socket that is still to be connected to *address, where *size bytes are room enough:
+ * libcurl 7.88 connects it even when told that it is connected. -1: dial_failed tells the reason. */
 int dial_open(struct dial *d, struct sockaddr *address, unsigned int *size);
 /* The same socket again: closes it and ends the program. */
 void dial_close(struct dial *d, int fd);
