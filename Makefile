@@ -25,6 +25,7 @@ endef
 $(eval $(call command,as-ingest,alert store,$(SQLITE)))
 $(eval $(call command,as-listen,alert store,$(SQLITE) $(call lib,libmicrohttpd)))
 $(eval $(call command,as-fetch-alerts,store,$(SQLITE) -pthread))
+$(eval $(call command,as-watch,alert engine store,$(CURL) $(JSON) $(SQLITE)))
 $(eval $(call command,as-inspect,engine store,$(CURL) $(JSON) $(SQLITE)))
 $(eval $(call command,as-resolve-policy,policy store,$(SQLITE)))
 $(eval $(call command,as-decide,policy,))
@@ -56,7 +57,7 @@ $(eval $(call module,mongodb,$(MONGO),store/url.c store/fits.c store/alerts_comm
 ROOMS  = base alert policy engine lb store
 PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
 UNITS  = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-PIPES  = pipelines/autoscale pipelines/reconcile
+PIPES  = pipelines/autoscale pipelines/reconcile pipelines/availability
 MANS   = $(wildcard man/*.[157])
 
 # ---- flags ----

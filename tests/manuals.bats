@@ -135,6 +135,7 @@ statuses() {
 	as-audit | as-ack-alerts) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
 	as-ingest | as-inspect | as-policy) echo 0 1 64 65 69 74 75 77 78 ;;
 	as-fetch-alerts) echo 0 1 64 69 74 75 77 78 ;;
+	as-watch) echo 0 64 69 74 75 77 78 ;;
 	as-store) echo 0 64 69 74 75 77 78 '>128' ;;
 	as-listen) echo 64 69 74 75 77 78 '>128' ;;
 	*) fail "statuses of $1?" ;;
@@ -160,9 +161,10 @@ statuses() {
 		[ "$c" = as-decide ] || run -78 "$c" -c "$BATS_TEST_TMPDIR/bad.conf" "${verb[@]}" </dev/null
 		case $c in # these read no standard input
 		as-fetch-alerts) run -75 "$c" --follow --timeout 50ms ;;
+		as-watch) run -75 "$c" --timeout 50ms ;;
 		as-listen) run -75 "$c" --listen 127.0.0.1:0 --timeout 50ms ;;
 		esac
-		case $c in as-fetch-alerts | as-listen | as-store) continue ;; esac
+		case $c in as-fetch-alerts | as-watch | as-listen | as-store) continue ;; esac
 		run -65 bash -c 'echo nonsense | "$@"' - "$c" "${verb[@]}"
 		run -75 bash -c 'exec "$@" <>"$0"' "$BATS_TEST_TMPDIR/never" "$c" --timeout 50ms "${verb[@]}"
 		[ "$c" = as-policy ] || run -69 bash -c '"$1" </' - "$c"
@@ -176,6 +178,7 @@ statuses() {
 	export AUTOSCALE_STORE=sqlite:$BATS_TEST_TMPDIR/link
 	run -77 as-ingest <<<'{"service":"web"}'
 	run -77 as-fetch-alerts
+	run -77 as-watch --once
 	run -77 as-audit --verify
 	run -77 as-policy list
 	run -77 as-store status
@@ -235,6 +238,13 @@ statuses() {
 	api POST '/containers/web/stop?t=0'
 	run_examples as-start.1
 	is "$(running)" 1
+}
+
+@test "as-watch(1): the examples run, and tell what is stopped" {
+	api POST '/containers/web/stop?t=0'
+	run run_examples as-watch.1
+	is "$status" 0
+	has "$output" 'web on local'
 }
 
 @test "as-policy(1): the examples run, and leave three policies" {

@@ -4,6 +4,7 @@
 #include "engine/api.h"
 #include "engine/doc.h"
 #include "engine/engine.h"
+#include "engine/events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -286,6 +287,20 @@ static int docker_volume_exists(struct engine *e, const char *name, bool *there,
 	return api_good_done(x, *there || x->status == 404, err);
 }
 
+/* ---- events ---- */
+
+static int docker_events(struct engine *e, struct engine_events *w, struct err *err)
+{
+	return events_follow(e->api, w, err);
+}
+
+static int docker_clock(struct engine *e, int64_t *ns, struct err *err) { return events_clock(e->api, ns, err); }
+
+static int docker_alive(struct engine *e, int64_t within_ms, struct err *err)
+{
+	return events_alive(e->api, within_ms, err);
+}
+
 const struct engine_driver engine_docker = {
 	.name = "docker",
 	.open = docker_open,
@@ -302,4 +317,8 @@ const struct engine_driver engine_docker = {
 	.stop = docker_stop,
 	.remove = docker_remove,
 	.volume_exists = docker_volume_exists,
+	.events = docker_events,
+	.events_stop = events_stop,
+	.clock = docker_clock,
+	.alive = docker_alive,
 };

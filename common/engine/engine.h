@@ -19,6 +19,16 @@
 
 struct engine; /* every driver's own */
 
+/* Following what happens to the containers of one engine. */
+struct engine_events {
+	int64_t since; /* ns of the engine's clock: what it still knows from then on comes first; 0: from now on */
+	/* Start, stop, die, oom, destroy and health_status of a container, in the form of Docker's API; borrowed. It makes
+	 * no calls to an engine and does not wait. -1 ends it. */
+	int (*event)(void *ctx, json_t *event, struct err *err);
+	void *ctx;
+	struct exchange *hand; /* the driver's */
+};
+
 struct engine_driver {
 	const char *name; /* "docker" */
 	/* Connects lazily: the first call that fails says why. host and tasks (may be NULL) live longer than it. */
@@ -47,6 +57,14 @@ struct engine_driver {
 	int (*remove)(struct engine *e, const char *id, bool force, bool *already, struct err *err);
 	/* Whether the host has a volume of that name. */
 	int (*volume_exists)(struct engine *e, const char *name, bool *there, struct err *err);
+	/* Follows events until the engine ends it (0) or another task does by events_stop (-1, UNAVAILABLE). w lives longer
+	 * than the call. Engines keep a few events only (256): list after each start of following. */
+	int (*events)(struct engine *e, struct engine_events *w, struct err *err);
+	void (*events_stop)(struct engine_events *w);
+	/* Its clock, ns UTC, which its events carry. */
+	int (*clock)(struct engine *e, int64_t *ns, struct err *err);
+	/* Does it answer at all within this time? */
+	int (*alive)(struct engine *e, int64_t within_ms, struct err *err);
 };
 
 extern const struct engine_driver engine_docker;
