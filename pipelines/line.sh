@@ -8,14 +8,15 @@ for dir in "${AS_BIN:-}" "$here/../build/bin" "$here/../../../bin"; do
 done
 
 # One pass at a time for each store: a kernel lock, which no kill -9 leaves behind. AS_LOCK names another file; AS_LOCK=
-# turns it off (then the operations' own keys still keep every action single). With NAME: one of this name at a time.
-one_pass_at_a_time() { # [NAME]
+# turns it off (then the operations' own keys still keep every action single). What runs for
+# long beside passes has a lock of its own: `pass=NAME one_pass_at_a_time`.
+one_pass_at_a_time() {
 	local store dir lock
 	store=$(printf '%s' "${AUTOSCALE_CONF:-}:${AUTOSCALE_STORE:-}:${XDG_STATE_HOME:-}" | cksum | cut -d' ' -f1)
 	dir=${XDG_RUNTIME_DIR:-/run/lock}
 	lock=${AS_LOCK-${dir}/autoscale-$(id -u)-$store.lock}
 	[ -n "$lock" ] || return 0
-	lock=$lock${1:+.$1}
+	lock=$lock${pass:+.$pass}
 	exec 9>"$lock" || exit 75
 	flock -n 9 || {
 		echo "$(basename "$0"): another pass is under way ($lock)" >&2
