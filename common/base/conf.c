@@ -15,7 +15,7 @@
 
 /* ---- the known sections and keys: one table for parsing and for "did you mean" ---- */
 
-enum kind { TEXT, COUNT, PRIVILEGED, LABELS, COMPOSE_DOWN };
+enum kind { TEXT, COUNT, PRIVILEGED, LABELS, COMPOSE_DOWN, SWITCH };
 
 struct key {
 	const char *section; /* "store", "ingest", "limits", and "host", "lb", which carry a name */
@@ -42,6 +42,7 @@ static const struct key keys[] = {
 	{"limits", "privileged", PRIVILEGED, offsetof(struct conf, privileged)},
 	{"limits", "labels", LABELS, offsetof(struct conf, labels)},
 	{"limits", "compose_down", COMPOSE_DOWN, offsetof(struct conf, compose_down)},
+	{"limits", "image_transfer", SWITCH, offsetof(struct conf, image_transfer)},
 	HOST(url),
 	HOST(cert_path),
 	HOST(context),
@@ -50,6 +51,7 @@ static const struct key keys[] = {
 	HOST(cloud),
 	HOST(address),
 	HOST(weight),
+	{"host", "image_transfer", SWITCH, offsetof(struct conf_host, image_transfer)},
 	LB(driver),
 	LB(socket),
 	LB(config),
@@ -161,6 +163,11 @@ static int set_value(const struct key *key, void *base, const char *value, struc
 			}
 		return err_set(err, ERR_CONFIG, "labels is \"trust\", \"narrow\" or \"ignore\", not \"%s\"", value);
 	}
+	case SWITCH:
+		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+			return err_set(err, ERR_CONFIG, "%s is \"yes\" or \"no\", not \"%s\"", key->name, value);
+		*(enum conf_switch *)slot = strcmp(value, "yes") == 0 ? CONF_YES : CONF_NO;
+		return 0;
 	}
 	return 0;
 }

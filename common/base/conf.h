@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum conf_switch { CONF_UNSET, CONF_NO, CONF_YES };
+
 struct conf_host {
 	char *name;          /* "local" when none is configured */
 	char *url;           /* unix:///run/docker.sock, tcp://10.0.0.5:2376, ssh://...; NULL: the context's */
@@ -15,6 +17,7 @@ struct conf_host {
 	char *context;       /* a docker context; "": the one that the docker command would use */
 	char *docker_config; /* the folder of that command's own files; NULL: there is none */
 	char *engine, *zone, *cloud, *address, *weight;
+	enum conf_switch image_transfer; /* before that of struct conf */
 };
 
 struct conf_lb {
@@ -36,7 +39,8 @@ struct conf {
 	long max_replicas, per_host; /* default 100, 50 */
 	bool privileged;             /* copying a privileged container is allowed */
 	enum conf_labels labels;
-	bool compose_down; /* what `docker compose down` took away is not made again */
+	bool compose_down;               /* what `docker compose down` took away is not made again */
+	enum conf_switch image_transfer; /* images may be copied from host to host */
 };
 
 /* Reads FILE, or when it is NULL: $AUTOSCALE_CONF, else ~/.config/autoscale/autoscale.conf over
