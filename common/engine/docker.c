@@ -5,6 +5,7 @@
 #include "engine/doc.h"
 #include "engine/engine.h"
 #include "engine/events.h"
+#include "engine/images.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,22 +235,34 @@ static int docker_disconnect(struct engine *e, const char *network, const char *
 	return bad;
 }
 
-/* ---- images ---- */
-
-static int inspect_image(struct engine *e, const char *ref, json_t **doc, struct err *err)
+static int docker_network_exists(struct engine *e, const char *network, bool *there, struct err *err)
 {
 	char name[API_NAME];
+	json_t *doc = NULL;
+	struct err why = {0};
 
-	if (!*ref || api_encode(ref, "/:@", name, sizeof name) < 0)
-		return err_set(err, ERR_NOT_FOUND, "host %s: \"%.80s\" is no image's name", api_host(e->api), ref);
-	return api_json_done(api_call(e->api, err, "GET", NULL, 0, "/images/%s/json", name), 200, doc, err);
+	*there = false;
+	if (!*network || api_encode(network, "", name, sizeof name) < 0)
+		return 0;
+	if (api_json_done(api_call(e->api, &why, "GET", NULL, 0, "/networks/%s", name), 200, &doc, &why) == 0) {
+		const char *found = doc_str(doc, "Name"); /* the beginning of an id finds one too */
+		*there = found && strcmp(found, network) == 0;
+		json_decref(doc);
+		return 0;
+	}
+	if (why.code == ERR_NOT_FOUND)
+		return 0;
+	*err = why;
+	return -1;
 }
+
+/* ---- images ---- */
 
 static int docker_image_id(struct engine *e, const char *ref, char id[80], struct err *err)
 {
 	json_t *doc = NULL;
 
-	if (inspect_image(e, ref, &doc, err) < 0)
+	if (images_inspect(e->api, ref, &doc, err) < 0)
 		return -1;
 	const char *given = doc_str(doc, "Id");
 	const int n = snprintf(id, 80, "%s", given ? given : "");
@@ -263,7 +276,7 @@ static int docker_image_config(struct engine *e, const char *ref, json_t **confi
 {
 	json_t *doc = NULL;
 
-	if (inspect_image(e, ref, &doc, err) < 0)
+	if (images_inspect(e->api, ref, &doc, err) < 0)
 		return -1;
 	json_t *found = doc_get(doc, "Config");
 	*config = json_is_object(found) ? json_incref(found) : json_object();
@@ -301,6 +314,32 @@ static int docker_alive(struct engine *e, int64_t within_ms, struct err *err)
 	return events_alive(e->api, within_ms, err);
 }
 
+static int docker_image_inspect(struct engine *e, const char *ref, json_t **doc, struct err *err)
+{
+	return images_inspect(e->api, ref, doc, err);
+}
+
+static int docker_image_pull(struct engine *e, const char *ref, const char *auth, const struct image_watch *watch,
+                             struct err *err)
+{
+	return images_pull(e->api, ref, auth, watch, err);
+}
+
+static int docker_image_save(struct engine *e, const char *id, int fd, const struct image_watch *watch, struct err *err)
+{
+	return images_save(e->api, id, fd, watch, err);
+}
+
+static int docker_image_load(struct engine *e, int fd, char id[80], const struct image_watch *watch, struct err *err)
+{
+	return images_load(e->api, fd, id, watch, err);
+}
+
+static int docker_image_tag(struct engine *e, const char *id, const char *name, struct err *err)
+{
+	return images_tag(e->api, id, name, err);
+}
+
 const struct engine_driver engine_docker = {
 	.name = "docker",
 	.open = docker_open,
@@ -321,4 +360,10 @@ const struct engine_driver engine_docker = {
 	.events_stop = events_stop,
 	.clock = docker_clock,
 	.alive = docker_alive,
+	.image_inspect = docker_image_inspect,
+	.image_pull = docker_image_pull,
+	.image_save = docker_image_save,
+	.image_load = docker_image_load,
+	.image_tag = docker_image_tag,
+	.network_exists = docker_network_exists,
 };

@@ -27,6 +27,12 @@ struct engine_events {
 	int (*event)(void *ctx, json_t *event, struct err *err);
 	void *ctx;
 	struct exchange *hand; /* the driver's */
+}
+
+/* Hears how far the transfer of an image is, in words for a person; often. fn NULL: nobody wants to know. */
+struct image_watch {
+	void (*fn)(void *ctx, const char *text);
+	void *ctx;
 };
 
 struct engine_driver {
@@ -65,12 +71,36 @@ struct engine_driver {
 	int (*clock)(struct engine *e, int64_t *ns, struct err *err);
 	/* Does it answer at all within this time? */
 	int (*alive)(struct engine *e, int64_t within_ms, struct err *err);
+
+	/* One image by name, name@digest or id: {"Id","RepoTags","RepoDigests","RootFS":{"Layers"},..}. New. NOT_FOUND. */
+	int (*image_inspect)(struct engine *e, const char *ref, json_t **doc, struct err *err);
+	/* The engine gets "NAME@DIGEST" or "NAME:TAG" from its registry; auth is what credentials_find wrote. No limit but
+	 * that on silence. DENIED: the registry wants other credentials. NOT_FOUND: it does not have it. UNAVAILABLE: it
+	 * is not reached. Success is the engine's word only: look at what is there. */
+	int (*image_pull)(struct engine *e, const char *ref, const char *auth, const struct image_watch *watch,
+	                  struct err *err);
+	/* Writes an image as an archive to a file; loads the archive that is in a file, and says under which id the engine
+	 * took it, "" when it does not tell. An image saved by its id has no name afterwards. */
+	int (*image_save)(struct engine *e, const char *id, int fd, const struct image_watch *watch, struct err *err);
+	int (*image_load)(struct engine *e, int fd, char id[80], const struct image_watch *watch, struct err *err);
+	/* "NAME:TAG", or "NAME" for NAME:latest; a name that another image has is taken from it. */
+	int (*image_tag)(struct engine *e, const char *id, const char *name, struct err *err);
+	int (*network_exists)(struct engine *e, const char *name, bool *there, struct err *err);
 };
 
 extern const struct engine_driver engine_docker;
 
 /* The driver of a host (conf_host.engine, default "docker"); NULL and CONFIG for an unknown one. */
 const struct engine_driver *engine_driver(const struct conf_host *host, struct err *err);
+
+/* credentials.c: what `docker login` has kept in its folder, $DOCKER_CONFIG or ~/.docker. */
+
+/* The registry of an image's name, "docker.io" where it names none. */
+void credentials_registry(const char *ref, char *out, size_t size);
+/* Writes the value of X-Registry-Auth for that registry: a secret. Nothing is kept for it: nothing is written. A
+ * credential helper is asked if one is configured; that suspends the task. CONFIG: the file, or the helper, cannot be
+ * used; no message holds what is in them. */
+int credentials_find(struct tasks *tasks, const char *folder, const char *ref, struct buf *out, struct err *err);
 
 /* container.c: how the toolkit sees a container. */
 
