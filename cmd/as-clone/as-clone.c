@@ -27,7 +27,8 @@ struct batch {
 	struct record *r;
 	struct copy *copies;
 	size_t n, made, ready, failed; /* for the progress */
-	struct source live;            /* what all of them are like; read once */
+	struct placements images;
+	struct source live; /* what all of them are like; read once */
 	char live_id[128];
 	char op_id[64], rule[256], network[64];
 	int64_t ready_timeout;
@@ -87,37 +88,43 @@ static void await_ready(struct batch *b, struct copy *c)
 	json_decref(w.doc);
 }
 
-/* What is made anew has a specification of its own. */
-static int make_one(struct batch *b, struct copy *copy)
+/* What is made anew has a specification of its own. *own is to be released. */
+static const struct source *find_source(struct batch *b, struct copy *copy, struct source *own)
 {
-	struct source own = {0};
-	const bool shared = *copy->like && strcmp(copy->like, b->live_id) == 0;
-	int bad = 0;
-
-	if (!*copy->like)
-		bad = read_remembered(b->r, copy->name, &own, &copy->err);
-	else if (!shared)
-		bad = read_live(b->c, b->r, copy->like, &own, &copy->err);
-	if (!bad)
-		bad = bring_up(b->c, shared ? &b->live : &own, copy, b->op_id, &copy->err);
-	release_source(&own);
-	return bad;
+	if (*copy->like && strcmp(copy->like, b->live_id) == 0)
+		return &b->live;
+	const int bad = *copy->like ? read_live(b->c, b->r, copy->like, own, &copy->err)
+	                            : read_remembered(b->r, copy->name, own, &copy->err);
+	return bad ? NULL : own;
 }
 
-/* A task: one copy, until it is ready. Waiting for that is no work, and so not counted by --jobs. */
+/* Only what makes its engine work is counted by --jobs. */
+static void make_one(struct batch *b, struct copy *copy)
+{
+	struct source own = {0};
+	const struct source *s = NULL;
+
+	copy->failed = true;
+	copy->target = engine_hosts_get(&b->c->hosts, copy->host, &copy->err);
+	if (copy->target)
+		s = find_source(b, copy, &own);
+	if (s && image_place(b->c, b->r, &b->images, s, copy, &copy->err) == 0) {
+		tasks_enter(b->c->hosts.tasks, &copy->target->gate);
+		const int64_t began = clock_monotonic_ms();
+		copy->failed = bring_up(b->c, s, copy, b->op_id, &copy->err) < 0;
+		copy->ms = clock_monotonic_ms() - began;
+		tasks_leave(b->c->hosts.tasks, &copy->target->gate);
+	}
+	release_source(&own);
+}
+
+/* A task: one copy, until it is ready. */
 static void run_copy(void *ctx, size_t i)
 {
 	struct batch *b = ctx;
 	struct copy *copy = &b->copies[i];
 
-	copy->target = engine_hosts_get(&b->c->hosts, copy->host, &copy->err);
-	if (copy->target)
-		tasks_enter(b->c->hosts.tasks, &copy->target->gate);
-	const int64_t began = clock_monotonic_ms();
-	copy->failed = !copy->target || make_one(b, copy) < 0;
-	copy->ms = clock_monotonic_ms() - began;
-	if (copy->target)
-		tasks_leave(b->c->hosts.tasks, &copy->target->gate);
+	make_one(b, copy);
 	put_step(b->r, copy, "create", !copy->failed, copy->ms,
 	         copy->failed    ? copy->err.message
 	         : copy->already ? "already"
@@ -146,9 +153,12 @@ static int make_copies(struct clone *c, struct record *r, struct copy *copies, s
 	/* When it cannot be read, each copy says so for itself. */
 	if (*b.live_id && read_live(c, r, b.live_id, &b.live, &why) < 0)
 		b.live_id[0] = '\0';
-	const int bad = tasks_run(c->hosts.tasks, n, run_copy, &b, err);
+	b.images.v = calloc(n, sizeof *b.images.v);
+	const int bad =
+		b.images.v ? tasks_run(c->hosts.tasks, n, run_copy, &b, err) : err_set(err, ERR_TEMPORARY, "out of memory");
 	front_progress(&c->f, NULL);
 	release_source(&b.live);
+	free(b.images.v);
 	return bad;
 }
 

@@ -21,15 +21,38 @@ struct copy {
 	json_t *notes; /* what it does not have, or shares, and why */
 	int64_t ms;    /* for create and start */
 	struct engine_host *target;
+	char image[80]; /* id of its image on the target; "": not known */
 };
 
 /* The source of a record's copies, read from the engine by id: the record holds no values of the environment. */
 struct source {
-	json_t *doc;              /* inspect document; NULL when the container is gone */
-	json_t *create, *connect; /* the remembered create request; NULL when it lives */
-	char image_id[80];        /* that it was made from, with create */
-	char host[SERVICE_NAME_MAX + 1];
+	json_t *doc;                     /* inspect document; NULL when the container is gone */
+	json_t *create, *connect;        /* the remembered create request; NULL when it lives */
+	char image_id[80];               /* that it was made from, with create */
+	char host[SERVICE_NAME_MAX + 1]; /* that it lives on, or did */
 };
+
+/* image.c: the image of a copy on the host that it is to run on. */
+
+/* The images that one record's copies need, each once for a host. */
+struct placements {
+	struct placement {
+		const struct engine_host *host;
+		char id[80];            /* at the source */
+		char there[80];         /* on the host, where engines store images otherwise */
+		struct tasks_gate gate; /* the first one brings it, the others wait */
+		bool done;
+		struct err err;
+	} * v; /* as many as there are copies */
+	size_t n;
+};
+
+/* Sees to it that the image is on copy->target, and sets copy->image: pulled from its registry, or copied from the
+ * source's host when image_transfer allows it; the record then gets a step `image`. NOT_FOUND, DENIED, ...: what is to
+ * be done. */
+int image_place(struct clone *c, struct record *r, struct placements *list, const struct source *s, struct copy *copy,
+                struct err *err);
+const char *image_name(const struct source *s); /* that the source was made from */
 
 /* copy.c: one container. */
 

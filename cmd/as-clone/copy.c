@@ -41,6 +41,7 @@ int read_remembered(const struct record *r, const char *name, struct source *s, 
 		if (jv_is(jv_get(m.value, "name"), name)) {
 			create = jv_path(m.value, "template.create");
 			steps_text(jv_get(m.value, "template"), "image_id", s->image_id, sizeof s->image_id);
+			steps_text(m.value, "host", s->host, sizeof s->host);
 		}
 
 	if (!jv_is_object(create))
@@ -88,6 +89,10 @@ static int make_again(const struct source *s, const struct copy *copy, const cha
 	if (bad || !out->create)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	return copy_lost_volumes(out, copy->target->driver, copy->target->engine, err);
+	const char *pinned = *copy->image ? copy->image : s->image_id;
+	if (*pinned && strcmp(now, pinned) != 0)
+		bad |= json_object_set_new(out->create, "Image", json_string(pinned));
+	return bad || !out->create ? err_set(err, ERR_TEMPORARY, "out of memory") : 0;
 }
 
 static int make_request(const struct clone *c, const struct source *s, const struct copy *copy, const char *op_id,
@@ -106,7 +111,7 @@ static int make_request(const struct clone *c, const struct source *s, const str
 		*err = gone;
 		return -1;
 	}
-	const char *source_image = json_string_value(json_object_get(s->doc, "Image"));
+	const char *source_image = *copy->image ? copy->image : json_string_value(json_object_get(s->doc, "Image"));
 	if (source_image && driver->image_config(copy->target->engine, source_image, &config, &gone) < 0)
 		config = NULL;
 	const struct copy_options o = {
@@ -119,7 +124,11 @@ static int make_request(const struct clone *c, const struct source *s, const str
 		.other_host = strcmp(s->host, copy->host) != 0,
 		.privileged_allowed = c->f.conf.privileged,
 	};
-	const int bad = copy_make(s->doc, &o, out, err);
+	/* The same image may have another id on that host. */
+	json_t *doc = *copy->image ? json_copy(s->doc) : json_incref(s->doc);
+	int bad = doc && *copy->image ? json_object_set_new(doc, "Image", json_string(copy->image)) : 0;
+	bad = bad || !doc ? err_set(err, ERR_TEMPORARY, "out of memory") : copy_make(doc, &o, out, err);
+	json_decref(doc);
 	json_decref(config);
 	return bad;
 }
