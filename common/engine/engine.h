@@ -27,7 +27,7 @@ struct engine_events {
 	int (*event)(void *ctx, json_t *event, struct err *err);
 	void *ctx;
 	struct exchange *hand; /* the driver's */
-}
+};
 
 /* Hears how far the transfer of an image is, in words for a person; often. fn NULL: nobody wants to know. */
 struct image_watch {
