@@ -114,7 +114,11 @@ ago() { sqlite3 "$BATS_TEST_TMPDIR/store.db" "UPDATE autoscale_history SET finis
 	as-inspect --remember web >/dev/null
 	api DELETE '/containers/shop-web-1?force=1' >/dev/null
 	printf '[limits]\ncompose_down = respect\n' >>"$AUTOSCALE_CONF"
-	is "$(decided | brief)" 'recreate 1 2 shop-web-1' 'a part of the project is there: it was not taken down'
+	run -0 decided
+	has "$(jq -r '.plan.op + " " + .plan.reason' <<<"$output")" 'none shop-web-1 is gone, perhaps with all of its compose project'
+	is "$(jq -r '.plan.retry_at == .observed.remembered[0].settles_at' <<<"$output")" true
+	sqlite3 "$BATS_TEST_TMPDIR/store.db" 'UPDATE container_spec SET missing_at = missing_at - 30000'
+	is "$(decided | brief)" 'recreate 1 2 shop-web-1' 'after half a minute a part of the project is there: it was not taken down'
 	api DELETE '/containers/shop-db-1?force=1' >/dev/null
 	sed -i 's/= respect/= recreate/' "$AUTOSCALE_CONF"
 	is "$(decided | brief)" 'recreate 1 2 shop-web-1' 'by default it comes back'

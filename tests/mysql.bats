@@ -87,7 +87,7 @@ within() {
 	pids=
 	for i in 1 2 3 4 5 6; do (as-policy set "p$i" max=2 && as-audit <<<"{\"v\":1,\"id\":\"w$i\",\"now\":\"2026-11-24T12:00:00Z\",\"service\":\"web\",\"plan\":{\"op\":\"none\",\"reason\":\"r$i\"}}") >/dev/null 3>&- & pids="$pids $!"; done
 	for pid in $pids; do wait "$pid"; done
-	is "$(sql 'select count(*) from schema_version' as_test)" 3
+	is "$(sql 'select count(*) from schema_version' as_test)" 4
 	is "$(sql 'select count(*) from autoscale_policy' as_test)" 6
 	is "$(as-audit --verify | jq -c .)" '{"rows":6,"ok":true}'
 }
@@ -306,7 +306,7 @@ within() {
 # as_001: the store as the first program left it
 as_001() {
 	sql 'DROP TABLE autoscale_policy_version; DROP TABLE audit_start; ALTER TABLE alert DROP COLUMN raw, DROP COLUMN raw_sha256;
-		ALTER TABLE container DROP COLUMN copy_index; ALTER TABLE container_spec DROP COLUMN removal; DELETE FROM schema_version WHERE version > 1' as_test
+		ALTER TABLE container DROP COLUMN copy_index; ALTER TABLE container_spec DROP COLUMN removal, DROP COLUMN missing_at; DELETE FROM schema_version WHERE version > 1' as_test
 }
 
 @test "a store of an older program is brought up to date with its rows, also after a program that died half way" {
@@ -319,7 +319,7 @@ as_001() {
 		as_001
 		[ -z "$half" ] || sql "$half" as_test
 		is "$(as-policy get web | jq -c '[.version, .max]')" '[1,5]'
-		is "$(sql 'select max(version) from schema_version' as_test)" 3
+		is "$(sql 'select max(version) from schema_version' as_test)" 4
 		is "$(sql 'select name, version, fields from autoscale_policy_version' as_test)" 'web|1|{"max":5}'
 		is "$(mariadb-dump --no-defaults -u root -S "$AS_RIG_MARIADB_SOCKET" --no-data --skip-comments as_test | sed 's/ AUTO_INCREMENT=[0-9]*//')" "$made"
 	done

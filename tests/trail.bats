@@ -221,7 +221,7 @@ decisions() { seq "$1" | jq -c --arg s "${2:-web}" '{v: 1, id: "x\(.)", now: "20
 	alert up
 	as-policy set web max=3
 	run -0 as-store status
-	is "$(sed -n 1p <<<"$output" | jq -c 'del(.store)')" '{"driver":"sqlite","schema":3,"schema_known":3,"policies":1,"services":1,"operations":1,"open_operations":0,"history":1,"audit":2,"specifications":0}'
+	is "$(sed -n 1p <<<"$output" | jq -c 'del(.store)')" '{"driver":"sqlite","schema":4,"schema_known":4,"policies":1,"services":1,"operations":1,"open_operations":0,"history":1,"audit":2,"specifications":0}'
 	is "$(sed -n 2p <<<"$output" | jq -c '[.driver, .waiting, .claimed, .done, .dead, (.oldest | type), .age < 60]')" '["sqlite",1,0,0,0,"string",true]'
 	sql 'UPDATE alert SET received_at = received_at - 3600000'
 	is "$(as-store status | jq -c 'select(.alerts) | .age / 60 | floor')" 60
@@ -244,7 +244,7 @@ decisions() { seq "$1" | jq -c --arg s "${2:-web}" '{v: 1, id: "x\(.)", now: "20
 		INSERT INTO autoscale_policy VALUES ('web', 'web', 0, '', '{\"max\":3}', 0, 1, 1, 1);
 		INSERT INTO service_state VALUES ('web', 1, NULL, NULL, 0, '', 1);
 		INSERT INTO operation VALUES ('op-1', 'web', 1, '', NULL, 'scale-up', 'planned', '{\"op\":\"scale-up\"}', 'a', 1, NULL, 1, NULL)"
-	is "$(as-store migrate | jq -c '[.from, .to]' | tr '\n' ' ')" '[1,3] [3,3] ' 'the second is the same file'
+	is "$(as-store migrate | jq -c '[.from, .to]' | tr '\n' ' ')" '[1,4] [4,4] ' 'the second is the same file'
 	is "$(as-policy history web | jq -c '[.version, .max]')" '[1,3]' 'the policies of before are its first versions'
 	as-policy set web max=4
 	is "$(as-policy history web | jq -c .version | tr '\n' ' ')" '1 2 '

@@ -97,7 +97,7 @@ static void copy_observed(struct buf *out, struct jv observed)
 	static const char *const container[] = {"id",     "name",    "host",    "state",     "last_state",
 	                                        "health", "created", "started", "exit_code", "oom_killed",
 	                                        "index",  "copy",    "copy_of", "ready",     NULL};
-	static const char *const remembered[] = {"name", "host", "missing", "removed", NULL};
+	static const char *const remembered[] = {"name", "host", "missing", "removed", "settles_at", NULL};
 	const struct jv template = jv_get(observed, "template");
 
 	buf_json_key(out, "observed");

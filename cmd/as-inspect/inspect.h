@@ -81,7 +81,8 @@ struct remembered {
 	const struct unseen *unseen;
 	struct buf list;   /* elements of observed.remembered */
 	struct buf newest; /* the template kept with the newest missing one */
-	struct buf downs;  /* found to have gone with their compose project: name NUL host NUL */
+	struct buf marks;  /* what is to be noted afterwards: a letter, name NUL, host NUL */
+	int64_t now;       /* by the store */
 	int64_t missing;
 };
 void init_remembered(struct remembered *m, struct inspect *in, const struct found *v, size_t n, const struct unseen *u);

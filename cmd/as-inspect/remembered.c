@@ -10,6 +10,7 @@
 
 #define PROJECT "com.docker.compose.project"
 #define COMPOSE_DOWN "compose down"
+#define SETTLE_MS 30000 /* how long a `docker compose down` may take until nothing of its project is left */
 
 /* ---- keeping ---- */
 
@@ -67,8 +68,10 @@ static const json_t *list_of(const struct inspect *in, const char *host)
 	return NULL;
 }
 
-/* `docker compose down` leaves nothing of a project behind. */
-static bool project_down(const json_t *list, const char *spec)
+enum project { NO_PROJECT, PROJECT_DOWN, PROJECT_UP };
+
+/* What is left on its host of the compose project that a remembered container belongs to. */
+static enum project project_of(const json_t *list, const char *spec)
 {
 	struct jv template = {0};
 	struct err broken = {0};
@@ -76,14 +79,14 @@ static bool project_down(const json_t *list, const char *spec)
 
 	if (jv_scan(spec, strlen(spec), &template, NULL, 0, NULL, &broken) < 0 ||
 	    !jv_str(jv_get(jv_get(template, "labels"), PROJECT), project, sizeof project))
-		return false;
+		return NO_PROJECT;
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *labels = json_object_get(json_array_get(list, i), "Labels");
 		const char *of = json_string_value(json_object_get(labels, PROJECT));
 		if (of && strcmp(of, project) == 0)
-			return false;
+			return PROJECT_UP;
 	}
-	return true;
+	return PROJECT_DOWN;
 }
 
 static bool is_there(const struct remembered *m, const char *name)
@@ -94,6 +97,36 @@ static bool is_there(const struct remembered *m, const char *name)
 	return unseen_has(m->unseen, name);
 }
 
+/* What is to be noted of a specification once all are read. */
+enum mark { MARK_DOWN = 'd', MARK_MISSING = 'm', MARK_THERE = 't' };
+
+static void mark(struct remembered *m, enum mark mark, const struct spec_row *row)
+{
+	buf_putc(&m->marks, (char)mark);
+	buf_put(&m->marks, row->name, strlen(row->name) + 1);
+	buf_put(&m->marks, row->host, strlen(row->host) + 1);
+}
+
+/* One that is gone with nothing left of its project was taken down. While others of the project are there this may be
+ * the midst of `docker compose down`, so a time is waited: *settles_at, else TIME_NONE. True: it was taken down. */
+static bool taken_down(struct remembered *m, const json_t *list, const struct spec_row *row, int64_t *settles_at)
+{
+	const enum project project = m->in->f.conf.compose_down ? project_of(list, row->spec) : NO_PROJECT;
+
+	if (project == PROJECT_DOWN) {
+		mark(m, MARK_DOWN, row);
+		return true;
+	}
+	if (project == NO_PROJECT || m->in->unwritable)
+		return false;
+	if (row->missing_at == TIME_NONE)
+		mark(m, MARK_MISSING, row);
+	const int64_t until = (row->missing_at == TIME_NONE ? m->now : row->missing_at) + SETTLE_MS;
+	if (until > m->now)
+		*settles_at = until;
+	return false;
+}
+
 /* A container is missing when its host answers, shows none of its name, and nobody wanted it gone. */
 static int put_remembered(void *ctx, const struct spec_row *row, struct err *err)
 {
@@ -101,13 +134,13 @@ static int put_remembered(void *ctx, const struct spec_row *row, struct err *err
 	const json_t *list = list_of(m->in, row->host);
 	const bool gone = list && !is_there(m, row->name);
 	const char *removal = gone ? row->removal : "";
+	int64_t settles_at = TIME_NONE;
 
-	if (gone && !*removal && m->in->f.conf.compose_down && project_down(list, row->spec)) {
+	if (gone && !*removal && taken_down(m, list, row, &settles_at))
 		removal = COMPOSE_DOWN;
-		buf_put(&m->downs, row->name, strlen(row->name) + 1);
-		buf_put(&m->downs, row->host, strlen(row->host) + 1);
-	}
-	const bool missing = gone && !*removal;
+	if (list && !gone && row->missing_at != TIME_NONE)
+		mark(m, MARK_THERE, row);
+	const bool missing = gone && !*removal && settles_at == TIME_NONE;
 	buf_json_comma(&m->list);
 	buf_putc(&m->list, '{');
 	buf_json_member_str(&m->list, "name", row->name);
@@ -115,6 +148,8 @@ static int put_remembered(void *ctx, const struct spec_row *row, struct err *err
 	buf_json_member_bool(&m->list, "missing", missing);
 	if (*removal)
 		buf_json_member_str(&m->list, "removed", removal);
+	if (settles_at != TIME_NONE)
+		clock_json_member(&m->list, "settles_at", settles_at);
 	if (missing) { /* what as-clone makes it anew from: each missing one has its own */
 		buf_json_key(&m->list, "template");
 		buf_puts(&m->list, row->spec);
@@ -131,17 +166,21 @@ static int put_remembered(void *ctx, const struct spec_row *row, struct err *err
 /* What went with its project stays gone, also when a part of the project comes back. */
 int read_remembered(struct remembered *m, const char *service, struct err *err)
 {
+	struct store *store = m->in->store;
 	struct err why = {0};
+	int bad = 0;
 
-	if (store_spec_each(m->in->store, service, put_remembered, m, err) < 0)
+	m->now = store_now(store);
+	if (store_spec_each(store, service, put_remembered, m, err) < 0 || buf_ok(&m->marks, err) < 0)
 		return -1;
-	const char *const end = m->downs.p + m->downs.n;
-	for (const char *p = m->downs.p; p && p < end && !m->in->unwritable; p += strlen(p) + 1) {
-		const char *name = p;
-		p += strlen(p) + 1;
-		if (store_spec_removed(m->in->store, service, name, p, COMPOSE_DOWN, &why) < 0)
-			cannot_note(m->in, &why);
+	for (const char *p = m->marks.p; !bad && p && p < m->marks.p + m->marks.n && !m->in->unwritable;) {
+		const char kind = *p, *name = p + 1, *host = name + strlen(name) + 1;
+		bad = kind == MARK_DOWN ? store_spec_removed(store, service, name, host, COMPOSE_DOWN, &why)
+		                        : store_spec_missing(store, service, name, host, kind == MARK_MISSING, &why);
+		p = host + strlen(host) + 1;
 	}
+	if (bad)
+		cannot_note(m->in, &why);
 	return 0;
 }
 
@@ -153,12 +192,12 @@ void init_remembered(struct remembered *m, struct inspect *in, const struct foun
 	                         .unseen = u,
 	                         .list = BUF_INIT(LINE_MAX_BYTES),
 	                         .newest = BUF_INIT(LINE_MAX_BYTES / 2),
-	                         .downs = BUF_INIT(LINE_MAX_BYTES)};
+	                         .marks = BUF_INIT(LINE_MAX_BYTES)};
 }
 
 void release_remembered(struct remembered *m)
 {
 	buf_release(&m->list);
 	buf_release(&m->newest);
-	buf_release(&m->downs);
+	buf_release(&m->marks);
 }

@@ -53,6 +53,10 @@ bool recreate_missing(struct decision *d)
 	while (jv_next(&c, &m)) {
 		member_text(m.value, "name", name, sizeof name);
 		member_text(m.value, "host", host, sizeof host);
+		if (room(d, n) && may_settle(d, name, m.value)) {
+			d->waiting++;
+			continue;
+		}
 		if (!jv_is_true(jv_get(m.value, "missing")) || !room(d, n) || !host_answers(d, host))
 			continue;
 		if (must_wait(d, name, (struct jv){0})) {

@@ -114,6 +114,21 @@ bool must_wait(struct decision *d, const char *name, struct jv container)
 	return true;
 }
 
+bool may_settle(struct decision *d, const char *name, struct jv remembered)
+{
+	int64_t at;
+
+	if (!clock_json(jv_get(remembered, "settles_at"), &at) || at <= d->in->now)
+		return false;
+	d->waits++;
+	if (d->retry_at == TIME_NONE || at < d->retry_at)
+		d->retry_at = at;
+	if (!*d->loop)
+		(void)snprintf(d->loop, sizeof d->loop, "%s is gone, perhaps with all of its compose project: known in %lld s",
+		               name, (long long)((at - d->in->now + 999) / 1000));
+	return true;
+}
+
 void tell_waiting(struct decision *d)
 {
 	if (!d->waits)
@@ -124,6 +139,9 @@ void tell_waiting(struct decision *d)
 		plan_say_more(d, "; %s", d->loop);
 	if (d->waits > 1)
 		plan_say_more(d, "; %lld more wait", (long long)(d->waits - 1));
-	plan_trace(d, "backoff", d->from, d->to, "%lld repair%s in a row, each waits longer, up to %d s",
-	           (long long)d->worst, d->worst > 1 ? "s" : "", WAIT_MAX_MS / 1000);
+	if (d->worst)
+		plan_trace(d, "backoff", d->from, d->to, "%lld repair%s in a row, each waits longer, up to %d s",
+		           (long long)d->worst, d->worst > 1 ? "s" : "", WAIT_MAX_MS / 1000);
+	else
+		plan_trace(d, "settle", d->from, d->to, "a compose project may be going down");
 }

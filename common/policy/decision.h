@@ -112,6 +112,8 @@ bool replace_unhealthy(struct decision *d);
 /* Was this container repaired so often of late that the next repair has to wait? Then it is noted for the reason.
  * container: as observed; absent for one that is gone. */
 bool must_wait(struct decision *d, const char *name, struct jv container);
+/* Is it not yet known whether a remembered container went deliberately? Then it waits too. */
+bool may_settle(struct decision *d, const char *name, struct jv remembered);
 /* Puts what waits into the reason. */
 void tell_waiting(struct decision *d);
 

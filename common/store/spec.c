@@ -17,6 +17,7 @@ struct spec_put_job {
 	int64_t seen_at; /* of the stored row; TIME_NONE: there is none */
 	bool same;
 	bool marked, going; /* as removed; by an operation that is still at it */
+	bool missing;       /* noted as that */
 };
 
 static int on_stored_spec(void *ctx, const struct sql_value *col, struct err *err)
@@ -27,6 +28,7 @@ static int on_stored_spec(void *ctx, const struct sql_value *col, struct err *er
 	job->seen_at = col[0].i;
 	job->same = strcmp(col[1].s, job->spec) == 0;
 	job->marked = col[2].type != SQL_NULL;
+	job->missing = col[4].type != SQL_NULL;
 	job->going = strcmp(col[3].s, "planned") == 0;
 	return 0;
 }
@@ -34,12 +36,12 @@ static int on_stored_spec(void *ctx, const struct sql_value *col, struct err *er
 static int spec_look(struct sql *db, struct spec_put_job *job, struct err *err)
 {
 	job->seen_at = TIME_NONE;
-	job->same = job->marked = job->going = false;
-	return sql_run(db,
-	               "SELECT s.seen_at, s.spec, s.removal, o.state FROM container_spec s LEFT JOIN operation o"
-	               " ON o.op_id = s.removal WHERE s.service = ? AND s.name = ? AND s.host = ?",
-	               SQL_BINDS(sql_text(job->service), sql_text(job->name), sql_text(job->host)), on_stored_spec, job,
-	               err);
+	job->same = job->marked = job->going = job->missing = false;
+	return sql_run(
+		db,
+		"SELECT s.seen_at, s.spec, s.removal, o.state, s.missing_at FROM container_spec s LEFT JOIN operation o"
+		" ON o.op_id = s.removal WHERE s.service = ? AND s.name = ? AND s.host = ?",
+		SQL_BINDS(sql_text(job->service), sql_text(job->name), sql_text(job->host)), on_stored_spec, job, err);
 }
 
 static int spec_put_in_tx(struct sql *db, void *ctx, struct err *err)
@@ -53,8 +55,9 @@ static int spec_put_in_tx(struct sql *db, void *ctx, struct err *err)
 	 * operation is over, or another one of its name, is not gone. */
 	if (sql_run(db,
 	            job->same && job->going
-	                ? "UPDATE container_spec SET spec = ?, seen_at = ? WHERE service = ? AND name = ? AND host = ?"
-	                : "UPDATE container_spec SET spec = ?, seen_at = ?, removal = NULL"
+	                ? "UPDATE container_spec SET spec = ?, seen_at = ?, missing_at = NULL WHERE service = ? AND name = "
+	                  "? AND host = ?"
+	                : "UPDATE container_spec SET spec = ?, seen_at = ?, missing_at = NULL, removal = NULL"
 	                  " WHERE service = ? AND name = ? AND host = ?",
 	            binds, n, NULL, NULL, err) < 0)
 		return -1;
@@ -74,7 +77,7 @@ int store_spec_put(struct store *s, const char *service, const char *name, const
 	    store_fits("the host's name", host, STORE_PLACE, err) < 0 ||
 	    store_fits("the specification", spec, STORE_DOCUMENT, err) < 0 || spec_look(s->db, &job, err) < 0)
 		return -1;
-	if (job.same && job.marked == job.going && sql_now(s->db) - job.seen_at < SEEN_RENEW_MS)
+	if (job.same && job.marked == job.going && !job.missing && sql_now(s->db) - job.seen_at < SEEN_RENEW_MS)
 		return 0;
 	return sql_atomic(s->db, SQL_WRITE, spec_put_in_tx, &job, err);
 }
@@ -129,12 +132,13 @@ static int on_spec(void *ctx, const struct sql_value *col, struct err *err)
 		.spec = col[3].s,
 		.seen_at = col[4].i,
 		.removal = col[5].s,
+		.missing_at = sql_get_time(&col[6]),
 	};
 
 	return walk->fn(walk->ctx, &row, err);
 }
 
-#define SPEC_SELECT "SELECT service, name, host, spec, seen_at, removal FROM container_spec"
+#define SPEC_SELECT "SELECT service, name, host, spec, seen_at, removal, missing_at FROM container_spec"
 
 int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *ctx, struct err *err)
 {
@@ -174,6 +178,29 @@ int store_spec_removed(struct store *s, const char *service, const char *name, c
 	if (store_fits("the reason of a removal", removal, STORE_ID, err) < 0)
 		return -1;
 	return sql_atomic(s->db, SQL_WRITE, removed_in_tx, &job, err);
+}
+
+struct missing_job {
+	const char *service, *name, *host;
+	bool missing;
+};
+
+static int missing_in_tx(struct sql *db, void *ctx, struct err *err)
+{
+	const struct missing_job *job = ctx;
+
+	return sql_run(db, "UPDATE container_spec SET missing_at = ? WHERE service = ? AND name = ? AND host = ?",
+	               SQL_BINDS(sql_time(job->missing ? sql_now(db) : TIME_NONE), sql_text(job->service),
+	                         sql_text(job->name), sql_text(job->host)),
+	               NULL, NULL, err);
+}
+
+int store_spec_missing(struct store *s, const char *service, const char *name, const char *host, bool missing,
+                       struct err *err)
+{
+	struct missing_job job = {service, name, host, missing};
+
+	return sql_atomic(s->db, SQL_WRITE, missing_in_tx, &job, err);
 }
 
 struct marking {

@@ -170,11 +170,15 @@ struct spec_row {
 	const char *service, *name, *host, *spec;
 	int64_t seen_at;
 	const char *removal; /* it went deliberately: by this operation, or in other words; "" */
+	int64_t missing_at;  /* see store_spec_missing; TIME_NONE */
 };
 typedef int (*spec_row_fn)(void *ctx, const struct spec_row *row, struct err *err);
 int store_spec_each(struct store *s, const char *service, spec_row_fn fn, void *ctx, struct err *err);
 /* Marks it as gone deliberately. removal: a few words why. */
 int store_spec_removed(struct store *s, const char *service, const char *name, const char *host, const char *removal,
+                       struct err *err);
+/* Notes since when it is missing, now, or that it is not. A container that is there is not missing: store_spec_put. */
+int store_spec_missing(struct store *s, const char *service, const char *name, const char *host, bool missing,
                        struct err *err);
 
 /* --- which containers were seen on which host --- */

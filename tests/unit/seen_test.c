@@ -180,6 +180,11 @@ static void test_removals(void)
 	   "another container of its name is not gone");
 	OK(store_spec_removed(s, "web", "other", "h1", "compose down", &err) == 0, "one is marked for another reason");
 	IS_STR(removal_of(s, "other"), "compose down", "which is kept");
+	OK(store_spec_missing(s, "web", "web", "h1", true, &err) == 0, "one is noted as missing");
+	IS(scratch_look(store_of("removals"), "SELECT COUNT(*) FROM container_spec WHERE missing_at > 0"), 1, "it alone");
+	(void)store_spec_put(s, "web", "web", "h1", "{\"a\":9}", &err);
+	IS(scratch_look(store_of("removals"), "SELECT COUNT(*) FROM container_spec WHERE missing_at > 0"), 0,
+	   "until it is seen again");
 	store_close(s);
 }
 
