@@ -160,3 +160,13 @@ ago() { sqlite3 "$BATS_TEST_TMPDIR/store.db" "UPDATE autoscale_history SET finis
 	ago 15
 	has "$(decided | jq -r '.plan.op + " " + .plan.reason')" 'none crash loop: web-1 was made in vain 2 times'
 }
+
+@test "what the engine restarts by the container's own policy is left to it, counts, and is told" {
+	container web "$labels" '{"Cmd":["sh","-c","exit 3"],"HostConfig":{"RestartPolicy":{"Name":"always"}}}' >/dev/null
+	restarting() { api GET /containers/web/json | jq -e '.RestartCount >= 4 and .State.Status == "restarting"' >/dev/null; } # then for over a second
+	eventually 10 restarting
+	run -0 decided
+	is "$(jq -r '.plan | "\(.op) \(.from)"' <<<"$output")" 'none 1'
+	has "$(jq -r .plan.reason <<<"$output")" '1 restarted by the engine (web '
+	has "$(jq -r .plan.reason <<<"$output")" 'times, exit code 3)'
+}

@@ -208,6 +208,24 @@ static void shrink(struct decision *d, int64_t want)
 	d->op = made ? "scale-down" : "none";
 }
 
+/* What the engine restarts, and of the first of them how often by now, and why. */
+static void say_restarting(struct decision *d)
+{
+	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
+	struct jv_member m;
+	char name[NAME], why[64];
+
+	plan_say_more(d, ", %lld restarted by the engine", (long long)d->restarting);
+	while (jv_next(&c, &m)) {
+		if (!member_is(m.value, "state", "restarting") || !jv_here(jv_get(m.value, "restarts")))
+			continue;
+		member_text(m.value, "name", name, sizeof name);
+		container_cause(m.value, why, sizeof why);
+		plan_say_more(d, " (%s %lld times%s)", name, (long long)jv_int_or(jv_get(m.value, "restarts"), 0), why);
+		return;
+	}
+}
+
 /* How many there are, for the reason. */
 static void say_count(struct decision *d)
 {
@@ -215,7 +233,7 @@ static void say_count(struct decision *d)
 	if (d->unknown)
 		plan_say_more(d, ", %lld on hosts that do not answer", (long long)d->unknown);
 	if (d->restarting)
-		plan_say_more(d, ", %lld restarted by the engine", (long long)d->restarting);
+		say_restarting(d);
 }
 
 /* Copies for the limits that just now did not get ready will not do so at once either. An alert is given back with

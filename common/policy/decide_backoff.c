@@ -77,8 +77,7 @@ static int64_t wait_of(int64_t n)
 	return wait < WAIT_MAX_MS ? wait : WAIT_MAX_MS;
 }
 
-/* Why it is down, as far as the engine knows. */
-static void cause(struct jv c, char *out, size_t size)
+void container_cause(struct jv c, char *out, size_t size)
 {
 	int64_t code;
 
@@ -107,7 +106,7 @@ bool must_wait(struct decision *d, const char *name, struct jv container)
 	if (s.n <= d->worst)
 		return true;
 	d->worst = s.n;
-	cause(container, why, sizeof why);
+	container_cause(container, why, sizeof why);
 	(void)snprintf(d->loop, sizeof d->loop, "%s%s was %s %lld time%s in %lld s%s; next try in %lld s",
 	               s.n > 1 ? "crash loop: " : "", name, s.did, (long long)s.n, s.n > 1 ? "s" : "",
 	               (long long)((now - s.first) / 1000), why, (long long)((due - now + 999) / 1000));

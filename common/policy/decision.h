@@ -114,6 +114,8 @@ bool replace_unhealthy(struct decision *d);
 bool must_wait(struct decision *d, const char *name, struct jv container);
 /* Is it not yet known whether a remembered container went deliberately? Then it waits too. */
 bool may_settle(struct decision *d, const char *name, struct jv remembered);
+/* Why a container is down, as far as the engine knows: ", exit code 1", or "". */
+void container_cause(struct jv c, char *out, size_t size);
 /* Puts what waits into the reason. */
 void tell_waiting(struct decision *d);
 
