@@ -83,16 +83,13 @@ static int make_again(const struct source *s, const struct copy *copy, const cha
 		*err = gone;
 		return -1;
 	}
-	if (*s->image_id && strcmp(now, s->image_id) != 0)
-		bad |= json_object_set_new(out->create, "Image", json_string(s->image_id));
-	(void)snprintf(out->image_id, sizeof out->image_id, "%s", s->image_id);
-	if (bad || !out->create)
-		return err_set(err, ERR_TEMPORARY, "out of memory");
-	return copy_lost_volumes(out, copy->target->driver, copy->target->engine, err);
 	const char *pinned = *copy->image ? copy->image : s->image_id;
 	if (*pinned && strcmp(now, pinned) != 0)
 		bad |= json_object_set_new(out->create, "Image", json_string(pinned));
-	return bad || !out->create ? err_set(err, ERR_TEMPORARY, "out of memory") : 0;
+	(void)snprintf(out->image_id, sizeof out->image_id, "%s", pinned);
+	if (bad || !out->create)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	return copy_lost_volumes(out, copy->target->driver, copy->target->engine, err);
 }
 
 static int make_request(const struct clone *c, const struct source *s, const struct copy *copy, const char *op_id,
