@@ -410,7 +410,10 @@ created 40 --gpus all -v /anon webapp:1
 		is "$(jq -r .error.code <<<"$output")" refused
 		has "$stderr" 'privileged = allow'
 	done
-	is "$(names | tr ' ' '\n' | grep -c '^t')" 0
+	docker create --name t1 -v //var/run/../run/:/r webapp:1 >/dev/null
+	run -1 --separate-stderr clone_of t1 tcopy
+	has "$stderr" "the engine's socket (/var/run)"
+	is "$(names | tr ' ' '\n' | grep '^t' | tr '\n' ' ')" 't1 '
 }
 
 # ---- what is gone ----
@@ -614,6 +617,14 @@ taken() {
 	run -1 --separate-stderr taken t1 "$(docker inspect -f '{{.Id}}' t1)"
 	is "$(jq -r .error.code <<<"$output")" refused
 	is "$(names | tr ' ' '\n' | grep '^t' | tr '\n' ' ')" 't1 t2 tcopy3 '
+}
+
+@test "as-clone(1) names every field of the copy rule, and every label that chooses" {
+	rules=$(sed -n '/^} rules\[\] = {/,/^};/p' "$TOP/common/engine/copy.c" | sed -n 's/^\t{"[A-Za-z]*", "\([A-Za-z]*\)", rule_.*/\1/p')
+	is "$(wc -l <<<"$rules")" "$(sed -n '/^} rules\[\] = {/,/^};/p' "$TOP/common/engine/copy.c" | grep -c '^	{')" 'each row is understood'
+	for word in $rules $(cat "$TOP"/common/engine/copy*.c | grep -o '"autoscale\.\(ports\|image\|compose\|address\|portable\)"' | tr -d '"' | sort -u); do
+		grep -q "^\.\(It \)\?Va .*\b$word\b" "$TOP/man/as-clone.1" || { echo "not in as-clone(1): $word"; return 1; }
+	done
 }
 
 # ---- compose ----
