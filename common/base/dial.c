@@ -27,7 +27,7 @@
 /* One running program. */
 struct child {
 	struct child *next;
-	pid_t pid;
+	pid_t pid;  /* 0: it has ended */
 	int fd;     /* our end */
 	int found;  /* the socket that waited for us, as a file */
 	int errors; /* what it says, a file in memory */
@@ -238,32 +238,37 @@ static void keep_line(struct dial *d, int errors)
 			*p = ' ';
 }
 
-/* A program that closed its output, or never took what we sent, is about to end: its status is worth a short wait. */
-static int status_of(const struct child *c, bool ending)
+/* Waits at most END_MS for its end; its status is kept when it is not 0, and it was not we who ended it. */
+static void await_end(struct dial *d, struct child *c, bool by_itself)
 {
 	const int64_t until = clock_monotonic_ms() + END_MS;
 	int status = 0;
+	pid_t got;
 
-	for (;;) {
-		const pid_t got = waitpid(c->pid, &status, WNOHANG);
-		if (got < 0 && errno != EINTR)
-			return 0;
-		if (got == c->pid)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-		if (!ending || clock_monotonic_ms() > until)
-			break;
+	while ((got = waitpid(c->pid, &status, WNOHANG)) == 0 && clock_monotonic_ms() < until)
 		clock_sleep_ms(2);
-	}
-	(void)kill(c->pid, SIGTERM);
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return 0;
+	if (got == 0)
+		return;
+	c->pid = 0;
+	if (got < 0 || !by_itself || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+		return;
+	d->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	keep_line(d, c->errors);
+}
+
+/* One that closed its output is about to end by itself, and its status tells why. */
+static void look(struct dial *d, struct child *c)
+{
+	char byte;
+	const ssize_t got = c->pid ? recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
+
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
+		await_end(d, c, true);
 }
 
 void dial_close(struct dial *d, int fd)
 {
 	struct child **at = &d->children;
-	char byte;
 
 	while (*at && (*at)->fd != fd)
 		at = &(*at)->next;
@@ -271,14 +276,16 @@ void dial_close(struct dial *d, int fd)
 	if (!c)
 		return;
 	*at = c->next;
-	const ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	const bool ending = got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
-	(void)close(fd);
+	look(d, c);
+	(void)close(c->fd);
 	c->fd = -1;
-	const int status = status_of(c, ending);
-	if (status) {
-		d->status = status;
-		keep_line(d, c->errors);
+	if (c->pid) {
+		(void)kill(c->pid, SIGTERM);
+		await_end(d, c, false);
+	}
+	if (c->pid) {
+		(void)kill(c->pid, SIGKILL);
+		(void)waitpid(c->pid, NULL, 0);
 	}
 	release(c);
 	dial_free(d);
@@ -286,8 +293,11 @@ void dial_close(struct dial *d, int fd)
 
 /* ---- why ---- */
 
-bool dial_failed(const struct dial *d, const char *name, struct err *err)
+bool dial_failed(struct dial *d, const char *name, struct err *err)
 {
+	/* libcurl may not have closed it yet. */
+	for (struct child *c = d->children; c; c = c->next)
+		look(d, c);
 	const char *line = *d->line ? d->line : "it said nothing";
 
 	if (d->cannot) {

@@ -31,6 +31,6 @@ void dial_close(struct dial *d, int fd);
 /* Whether the program that was started last could not be, or ended by itself with a status that is not 0; then err
  * tells why: UNAVAILABLE; DENIED when a login or a host's key was refused; REMOTE: no docker command there;
  * CONFIG: argv[0] cannot be run. name is what the message calls the peer. */
-bool dial_failed(const struct dial *d, const char *name, struct err *err);
+bool dial_failed(struct dial *d, const char *name, struct err *err);
 
 #endif

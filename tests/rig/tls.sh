@@ -8,6 +8,7 @@
 #   serverauth  its certificate is good for servers only
 #   otherca     believes in another authority only
 #   none        has ca.pem only
+# and old-server.pem and old-server.key, of a server at 127.0.0.1 whose certificate ended yesterday.
 
 # tls_authority NAME: NAME.pem and NAME.key
 tls_authority() {
@@ -27,10 +28,10 @@ tls_sign() {
 			-enddate "$(date -u -d "$7" +%Y%m%d%H%M%SZ)" -in "$dir/csr" -out "$4"
 }
 
-# tls_server SERVER SAN: certs/SERVER.pem and .key for 30 days
+# tls_server SERVER SAN [FROM TO]: certs/SERVER.pem and .key
 tls_server() {
 	tls_sign ca "$1" "$RIG/certs/$1.key" "$RIG/certs/$1.pem" "subjectAltName=$2"$'\n'extendedKeyUsage=serverAuth \
-		'-1 day' '+30 days'
+		"${3:--1 day}" "${4:-+30 days}"
 }
 
 # tls_client KIND AUTHORITY USAGE FROM TO
@@ -44,6 +45,7 @@ tls_up() {
 	mkdir "$RIG/certs"
 	{
 		tls_authority ca && tls_authority other &&
+			tls_server old-server IP:127.0.0.1 '-9 days' '-1 day' &&
 			tls_client ok ca clientAuth '-1 day' '+30 days' &&
 			tls_client expired ca clientAuth '-9 days' '-1 day' &&
 			tls_client notyet ca clientAuth '+365 days' '+400 days' &&
