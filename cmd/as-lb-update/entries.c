@@ -113,7 +113,9 @@ static void attach(struct job *j, const struct lb_server *s, const struct lb_lis
 
 	for (size_t i = 0; i < now->n; i++) {
 		const struct lb_server *is = &now->v[i];
-		if (strcmp(is->address, s->address) != 0 || is->port != s->port || is->state != LB_UP)
+		/* One of ours by another name was a container's that is gone, and whose address this one got. */
+		if (strcmp(is->address, s->address) != 0 || is->port != s->port || is->state != LB_UP ||
+		    (is->ours && strcmp(is->name, s->name) != 0))
 			continue;
 		(void)snprintf(message, sizeof message, strcmp(is->name, s->name) == 0 ? "already" : "already, as %s",
 		               is->name);

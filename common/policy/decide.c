@@ -270,14 +270,19 @@ static void keep_limits(struct decision *d)
 		plan_say_more(d, " (none)");
 }
 
-/* With no alert, or one that asks only for order: first what is stopped or missing, then the limits. */
+/* With no alert, or one that asks only for order: first what is stopped or missing, then the limits. What died may have
+ * been deleted by now, and what was deleted may have been a copy beside one that is stopped: what the alert names comes
+ * first, the rest before any copy is made for it. */
 static void reconcile(struct decision *d, const char *action)
 {
-	const bool any = !*action || strcmp(action, "reconcile") == 0;
-	bool planned = (any || strcmp(action, "start") == 0) && d->stopped && start_stopped(d);
+	bool planned = false;
 
-	if (!planned && (any || strcmp(action, "recreate") == 0))
-		planned = recreate_missing(d) || replace_unhealthy(d);
+	if (strcmp(action, "start") == 0)
+		planned = start_stopped(d) || recreate_missing(d);
+	else if (strcmp(action, "recreate") == 0)
+		planned = recreate_missing(d) || replace_unhealthy(d) || start_stopped(d);
+	else if (strcmp(action, "attach") != 0)
+		planned = start_stopped(d) || recreate_missing(d) || replace_unhealthy(d);
 	if (!planned && strcmp(action, "attach") == 0) {
 		d->op = "attach";
 		plan_say(d, "the load balancer's entries are made right");
