@@ -234,6 +234,9 @@ static void say_count(struct decision *d)
 		plan_say_more(d, ", %lld on hosts that do not answer", (long long)d->unknown);
 	if (d->restarting)
 		say_restarting(d);
+		plan_say_more(d, ", %lld restarted by the engine", (long long)d->restarting);
+	if (d->going)
+		plan_say_more(d, ", %lld being deleted", (long long)d->going);
 }
 
 /* Copies for the limits that just now did not get ready will not do so at once either. An alert is given back with
@@ -246,10 +249,11 @@ static bool in_vain(struct decision *d)
 	return must_wait(d, name, (struct jv){0});
 }
 
-/* Brings the count between min and max. One that waits for its next start is not made up for by a copy of it. */
+/* Brings the count between min and max. One that waits for its next start, or is being deleted and may have to be made
+ * again, is not made up for by a copy of it. */
 static void keep_limits(struct decision *d)
 {
-	int64_t there = d->from + d->waiting;
+	int64_t there = d->from + d->waiting + d->going;
 
 	if (d->max >= 0 && there > d->max)
 		there = d->max > d->from ? d->max : d->from;

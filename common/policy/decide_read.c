@@ -88,6 +88,7 @@ void decision_read(struct decision *d)
 	while (jv_next(&c, &m)) {
 		d->running += container_running(m.value);
 		d->stopped += container_stopped(m.value);
+		d->going += member_is(m.value, "state", "removing");
 		d->restarting += member_is(m.value, "state", "restarting");
 		d->unknown += counts_unseen(m.value);
 		d->sick += replaces && container_unhealthy(m.value) && !container_removable(m.value);

@@ -51,6 +51,7 @@ struct decision {
 	int64_t min, max; /* max -1: none */
 	/* the observation */
 	int64_t running, stopped;
+	int64_t going;      /* being deleted by somebody: what is to be done about it is decided when it is gone */
 	int64_t restarting; /* by the engine, after the container's own restart policy: it is left to it */
 	int64_t unknown;    /* ran when they were seen last, on hosts that do not answer now */
 	int64_t sick;       /* unhealthy, and not to be replaced: they do not count towards min */
