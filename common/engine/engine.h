@@ -34,6 +34,26 @@ struct image_watch {
 	void (*fn)(void *ctx, const char *text);
 	void *ctx;
 };
+/* A number for a service whose containers its engine makes and removes by itself. Never against what is asked: where
+ * somebody set more than more replicas than asked for meanwhile, or fewer than fewer, nothing is changed. */
+struct engine_scale {
+	/* in */
+	const char *service; /* its id */
+	int64_t replicas;    /* how many there shall be */
+	bool fewer;          /* done when those too many have ended; else when all run */
+	/* When they do not all run: those that never did are taken back, down to this number. */
+	int64_t back_to;
+	int64_t timeout_ms;
+	/* out */
+	bool already;  /* it had this number, and they ran or had ended */
+	int64_t from;  /* it had before */
+	int64_t now;   /* it has */
+	int conflicts; /* how often somebody else changed the service between our look and our change */
+};
+
+#define ENGINE_SCALE_SAID 48
+/* "already", "2 -> 5", or "" when the number was right, but not yet what runs. */
+void engine_scale_said(const struct engine_scale *s, char out[ENGINE_SCALE_SAID]);
 
 struct engine_driver {
 	const char *name; /* "docker" */
@@ -86,9 +106,13 @@ struct engine_driver {
 	/* "NAME:TAG", or "NAME" for NAME:latest; a name that another image has is taken from it. */
 	int (*image_tag)(struct engine *e, const char *id, const char *name, struct err *err);
 	int (*network_exists)(struct engine *e, const char *name, bool *there, struct err *err);
+	/* NULL for an engine that has single containers. REFUSED: a service without a number of its own. */
+	int (*scale)(struct engine *e, struct engine_scale *s, struct err *err);
 };
 
 extern const struct engine_driver engine_docker;
+extern const struct engine_driver
+	engine_swarm; /* its containers are the tasks of services, which scale alone changes */
 
 /* The driver of a host (conf_host.engine, default "docker"); NULL and CONFIG for an unknown one. */
 const struct engine_driver *engine_driver(const struct conf_host *host, struct err *err);
@@ -120,7 +144,7 @@ void container_json(struct buf *out, const json_t *inspect, const char *host, bo
  * labels, variables, ports, networks:[names], network_mode, restart, healthcheck, env:[names], command, entrypoint}.
  * cpu is a number of CPUs, memory bytes, each null without a limit; restart is as `docker run --restart` takes it. With
  * create not NULL also "create": the whole create request (values of the environment included), as copy_make made
- * it. */
+ * it. Of a service that its engine keeps: also engine, and replicas, null when they have no number. */
 void template_json(struct buf *out, const json_t *inspect, const char *host, const json_t *create);
 
 /* ready.c: when a container counts. */

@@ -185,6 +185,12 @@ static bool plan_probe(struct ready_target *t, struct probe *p)
 	const bool by_default = !*rule;
 
 	*p = (struct probe){.t = t, .kind = BY_TCP, .path = "/", .fd = -1};
+	/* A swarm says that a task runs when its health check, if it has one, says so; and by whatever way it routes to
+	 * the task, nobody else can ask. */
+	if (doc_get(t->inspect, "Task")) {
+		t->ready = true;
+		return false;
+	}
 	if ((by_default && health) || strcmp(rule, "health") == 0) {
 		if (health)
 			judge_health(t, health);

@@ -136,6 +136,10 @@ void template_json(struct buf *out, const json_t *inspect, const char *host, con
 	buf_json_member_str(out, "id", doc_str(inspect, "Id"));
 	buf_json_member_str(out, "host", host);
 	buf_json_member_str(out, "name", doc_name(inspect));
+	if (json_is_object(doc_get(inspect, "Service"))) {
+		buf_json_member_str(out, "engine", "swarm");
+		write_value(out, "replicas", doc_get(inspect, "Service.Replicas"));
+	}
 	buf_json_member_str(out, "image", doc_str(inspect, "Config.Image"));
 	buf_json_member_str(out, "image_id", doc_str(inspect, "Image"));
 	write_cpu(out, host_config);
