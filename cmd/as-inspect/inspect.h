@@ -34,6 +34,7 @@ struct found {
 	json_t *doc;
 	const char *host;
 	bool copy;
+	bool service; /* no container but what an engine makes the service's containers from */
 	int64_t created;
 };
 
@@ -45,7 +46,8 @@ struct found {
  * noted in its listing. now "": always. -1: no host answered, so that nothing is known and nothing may be concluded. */
 int list_hosts(struct inspect *in, const char *now, struct err *err);
 void drop_listing(struct listing *l);
-/* The service's containers, at most FOUND_MAX; each doc is the caller's. */
+/* The service's containers, at most FOUND_MAX; each doc is the caller's. Of an engine that keeps the service itself
+ * also that. */
 int find_containers(struct inspect *in, const char *service, struct found *v, size_t *n, struct err *err);
 
 /* observed.c: what is seen of one service. */

@@ -157,20 +157,44 @@ static void run_look(void *ctx, size_t i)
 		l->err.code = ERR_NONE;
 }
 
-static int collect(struct inspect *in, const char *service, struct looks *looks, struct err *err)
+static bool keeps_services(const struct inspect *in, size_t host)
 {
-	for (size_t i = 0; i < in->f.conf.nhosts; i++) {
-		const struct listing *l = &in->listings[i];
-		for (size_t k = 0; l->ok && k < json_array_size(l->list); k++) {
-			const char *id = json_string_value(json_object_get(json_array_get(l->list, k), "Id"));
-			if (!id || strcmp(l->services[k], service) != 0)
-				continue;
-			if (looks->n == FOUND_MAX)
-				return err_set(err, ERR_LIMIT, "more than %d containers", FOUND_MAX);
-			looks->v[looks->n++] = (struct look){.host = i, .id = id};
-		}
+	return in->hosts.v[host].driver && in->hosts.v[host].driver->scale;
+}
+
+/* seen: the ids that are collected already. */
+static int collect_host(struct inspect *in, size_t host, const char *service, json_t *seen, struct looks *looks,
+                        struct err *err)
+{
+	const struct listing *l = &in->listings[host];
+
+	for (size_t k = 0; l->ok && k < json_array_size(l->list); k++) {
+		const char *id = json_string_value(json_object_get(json_array_get(l->list, k), "Id"));
+		if (!id || strcmp(l->services[k], service) != 0 || json_object_get(seen, id))
+			continue;
+		if (looks->n == FOUND_MAX)
+			return err_set(err, ERR_LIMIT, "more than %d containers", FOUND_MAX);
+		if (json_object_set_new(seen, id, json_true()) < 0)
+			return err_set(err, ERR_TEMPORARY, "out of memory");
+		looks->v[looks->n++] = (struct look){.host = host, .id = id};
 	}
 	return 0;
+}
+
+/* A container counts once, also when two managers of a swarm tell of it, or the engine of a node does besides. */
+static int collect(struct inspect *in, const char *service, struct looks *looks, struct err *err)
+{
+	json_t *seen = json_object();
+	int bad = seen ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
+
+	for (size_t i = 0; !bad && i < in->f.conf.nhosts; i++)
+		if (keeps_services(in, i))
+			bad = collect_host(in, i, service, seen, looks, err);
+	for (size_t i = 0; !bad && i < in->f.conf.nhosts; i++)
+		if (!keeps_services(in, i))
+			bad = collect_host(in, i, service, seen, looks, err);
+	json_decref(seen);
+	return bad;
 }
 
 static void add_found(const struct inspect *in, struct look *l, struct found *v, size_t *n)
@@ -179,8 +203,10 @@ static void add_found(const struct inspect *in, struct look *l, struct found *v,
 	const char *created = json_string_value(json_object_get(l->doc, "Created"));
 	struct found *f = &v[(*n)++];
 
-	*f =
-		(struct found){l->doc, in->f.conf.hosts[l->host].name, json_object_get(labels, "autoscale.copy-of") != NULL, 0};
+	*f = (struct found){.doc = l->doc,
+	                    .host = in->f.conf.hosts[l->host].name,
+	                    .copy = json_object_get(labels, "autoscale.copy-of") != NULL,
+	                    .service = json_is_object(json_object_get(l->doc, "Service"))};
 	l->doc = NULL;
 	if (created)
 		(void)clock_parse(created, &f->created);

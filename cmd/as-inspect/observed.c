@@ -63,6 +63,8 @@ static int put_hosts(const struct inspect *in, struct buf *b, struct err *err)
 		buf_json_member_str(b, "name", in->f.conf.hosts[i].name);
 		buf_json_member_bool(b, "ok", in->listings[i].ok);
 		buf_json_member_str(b, "message", in->listings[i].ok ? "" : in->listings[i].why.message);
+		if (in->hosts.v[i].driver && in->hosts.v[i].driver->scale) /* no copy is made there */
+			buf_json_member_str(b, "engine", in->hosts.v[i].driver->name);
 		if (!in->listings[i].ok) {
 			if (store_container_host(in->store, in->f.conf.hosts[i].name, &known, err) < 0)
 				return -1;
@@ -110,7 +112,7 @@ static int put_template(struct inspect *in, const struct found *best, const stru
 	if (!best && !m->newest.n)
 		return 0;
 	buf_json_key(b, "template");
-	if (best && !in->full)
+	if (best && (!in->full || best->service))
 		template_json(b, best->doc, best->host, NULL);
 	else if (best && !(bad = spec_of(in, best, &spec, err)))
 		buf_put(b, spec.p, spec.n);
@@ -120,8 +122,9 @@ static int put_template(struct inspect *in, const struct found *best, const stru
 	return bad;
 }
 
-static int put_observed(struct inspect *in, const char *service, const struct found *v, size_t n, struct buf *b,
-                        struct err *err)
+/* kept: what an engine keeps of the service, or NULL. */
+static int put_observed(struct inspect *in, const char *service, const struct found *v, size_t n,
+                        const struct found *kept, struct buf *b, struct err *err)
 {
 	struct unseen u;
 	struct remembered m;
@@ -152,7 +155,7 @@ static int put_observed(struct inspect *in, const char *service, const struct fo
 	}
 	buf_putc(b, ']');
 	if (!bad)
-		bad = put_template(in, choose_template(v, t, n), &m, b, err);
+		bad = put_template(in, kept ? kept : choose_template(v, t, n), &m, b, err);
 	buf_json_key(b, "remembered");
 	buf_putc(b, '[');
 	buf_put(b, m.list.p, m.list.n);
@@ -166,6 +169,21 @@ out:
 	return bad;
 }
 
+/* Puts what is no container behind the containers. Gives how many these are. */
+static size_t part(struct found *v, size_t n)
+{
+	size_t containers = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct found one = v[i];
+		if (one.service)
+			continue;
+		v[i] = v[containers];
+		v[containers++] = one;
+	}
+	return containers;
+}
+
 int look_at_service(struct inspect *in, const char *service, struct err *err)
 {
 	struct found *v = calloc(FOUND_MAX, sizeof *v);
@@ -174,8 +192,10 @@ int look_at_service(struct inspect *in, const char *service, struct err *err)
 
 	buf_reset(&in->observed);
 	in->last[0] = '\0';
-	if (!bad)
-		bad = put_observed(in, service, v, n, &in->observed, err);
+	if (!bad) {
+		const size_t containers = part(v, n);
+		bad = put_observed(in, service, v, containers, containers < n ? &v[containers] : NULL, &in->observed, err);
+	}
 	if (!bad)
 		(void)snprintf(in->last, sizeof in->last, "%s", service);
 	while (n)
