@@ -110,6 +110,9 @@ static void copy_observed(struct buf *out, struct jv observed)
 		buf_putc(out, '{');
 		copy_member(out, "id", jv_get(template, "id"));
 		copy_member(out, "host", jv_get(template, "host"));
+		copy_member(out, "name", jv_get(template, "name"));
+		copy_member(out, "engine", jv_get(template, "engine"));
+		copy_member(out, "replicas", jv_get(template, "replicas"));
 		copy_labels(out, jv_get(template, "labels"));
 		copy_member(out, "variables", jv_get(template, "variables"));
 		buf_putc(out, '}');

@@ -229,7 +229,7 @@ static void say_restarting(struct decision *d)
 /* How many there are, for the reason. */
 static void say_count(struct decision *d)
 {
-	plan_say(d, "%lld running", (long long)(d->from - d->unknown - d->restarting));
+	plan_say(d, d->swarm ? "%lld replicas" : "%lld running", (long long)(d->from - d->unknown - d->restarting));
 	if (d->unknown)
 		plan_say_more(d, ", %lld on hosts that do not answer", (long long)d->unknown);
 	if (d->restarting)
@@ -408,7 +408,7 @@ int decide(struct decide_state *state, const struct decide_input *in, struct buf
 	if (unseen)
 		d.from = unseen->to;
 	d.to = d.from;
-	plan_trace(&d, "count", d.running, d.from, "running containers%s%s%s",
+	plan_trace(&d, "count", d.running, d.from, "%s%s%s%s", d.swarm ? "the service's replicas" : "running containers",
 	           d.unknown ? ", those on hosts that do not answer" : "",
 	           d.restarting ? ", those that the engine restarts" : "",
 	           unseen && d.from != d.running ? ", and this stream's plan" : "");

@@ -61,7 +61,7 @@ static bool choose_host(const struct decision *d, struct jv template, char out[N
 	if (member_is(d->in->policy, "placement", "same-host") && *out)
 		return host_answers(d, out);
 	while (jv_next(&c, &m)) {
-		if (!jv_is_true(jv_get(m.value, "ok")))
+		if (!jv_is_true(jv_get(m.value, "ok")) || jv_here(jv_get(m.value, "engine"))) /* a swarm takes no containers */
 			continue;
 		member_text(m.value, "name", host, sizeof host);
 		const int64_t n = on_host(d, host);
@@ -88,6 +88,8 @@ int64_t plan_copies(struct decision *d, int64_t count)
 	char host[NAME], like[NAME], name[NAME];
 	int64_t made = 0;
 
+	if (d->swarm)
+		return plan_service(d, true, count);
 	member_text(template, "id", like, sizeof like);
 	for (int64_t index = 1; made < count; index++) {
 		if (index_taken(d, index))

@@ -67,6 +67,8 @@ bool available(const struct decision *d, const char *what)
 {
 	char text[64];
 
+	if (d->swarm) /* it heals by itself */
+		return false;
 	member_text(d->in->policy, "available", text, sizeof text);
 	return strstr(*text ? text : "start,recreate", what) != NULL;
 }
@@ -99,4 +101,5 @@ void decision_read(struct decision *d)
 		d->blind = d->blind || !ok;
 		d->dark = d->dark || (!ok && !jv_is_true(jv_get(m.value, "known")));
 	}
+	service_read(d);
 }

@@ -53,6 +53,8 @@ int64_t plan_removals(struct decision *d, int64_t count)
 	struct jv_member m;
 	int64_t made = 0;
 
+	if (d->swarm)
+		return plan_service(d, false, count);
 	while (jv_next(&c, &m) && n < sizeof v / sizeof *v) {
 		if (!container_removable(m.value))
 			continue;

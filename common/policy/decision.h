@@ -2,7 +2,8 @@
  *
  * decide.c: the steps in the order of the design; decide_read.c: what the record says; decide_available.c: what is
  * stopped, missing or unhealthy; decide_backoff.c: crash loops; decide_place.c: names and hosts; decide_victims.c:
- * which copies go; decide_plan.c: the plan's text; decide_state.c: what earlier records of the stream decided. */
+ * which copies go; decide_service.c: what a swarm keeps; decide_plan.c: the plan's text; decide_state.c: what earlier
+ * records of the stream decided. */
 #ifndef POLICY_DECISION_H
 #define POLICY_DECISION_H
 
@@ -55,6 +56,7 @@ struct decision {
 	int64_t restarting; /* by the engine, after the container's own restart policy: it is left to it */
 	int64_t unknown;    /* ran when they were seen last, on hosts that do not answer now */
 	int64_t sick;       /* unhealthy, and not to be replaced: they do not count towards min */
+	bool swarm;         /* a swarm makes and removes the service's containers; running is the number it aims at */
 	bool blind;         /* some host did not answer, */
 	bool dark;          /* and of one nobody knows what it had */
 	bool defer;         /* the alert goes back and is decided anew */
@@ -101,6 +103,12 @@ int64_t plan_copies(struct decision *d, int64_t count);
 void next_name(const struct decision *d, char out[NAME]); /* of the first copy that plan_copies would make */
 int64_t plan_removals(struct decision *d, int64_t count);
 bool container_removable(struct jv c); /* a copy that is not protected, and that runs */
+
+/* ---- decide_service.c ---- */
+
+/* Is it a service of a swarm? Then that says how many there are. After all else was read. */
+void service_read(struct decision *d);
+int64_t plan_service(struct decision *d, bool more, int64_t count); /* as plan_copies, plan_removals */
 
 /* ---- decide_available.c: true when something was planned ---- */
 
