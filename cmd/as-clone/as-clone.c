@@ -119,12 +119,52 @@ static void make_one(struct batch *b, struct copy *copy)
 }
 
 /* A task: one copy, until it is ready. */
+/* The service of an engine that makes the containers itself: the plan's number, and all of them run. */
+static void scale_up(struct batch *b, struct copy *copy)
+{
+	const struct jv plan = record_get(b->r, "plan");
+	struct engine_scale s = {.service = copy->like,
+	                         .replicas = jv_int_or(jv_get(plan, "to"), -1),
+	                         .back_to = jv_int_or(jv_get(plan, "from"), -1),
+	                         .timeout_ms = b->ready_timeout};
+	const int64_t began = clock_monotonic_ms();
+	char said[ENGINE_SCALE_SAID];
+
+	(void)snprintf(copy->id, sizeof copy->id, "%.64s", copy->like);
+	if (s.replicas < 0 || s.back_to < 0)
+		copy->failed = err_set(&copy->err, ERR_MISSING, "plan: from and to are needed for %s", copy->name) < 0;
+	else
+		copy->failed = copy->target->driver->scale(copy->target->engine, &s, &copy->err) < 0;
+	engine_scale_said(&s, said);
+	put_step(b->r, copy, "scale", !copy->failed, clock_monotonic_ms() - began, copy->failed ? copy->err.message : said,
+	         NULL);
+	if (s.conflicts)
+		front_say(&b->c->f, "%s: tried %d times more, since others changed the service", copy->name, s.conflicts);
+	b->made += !copy->failed;
+	b->ready += !copy->failed;
+	b->failed += copy->failed;
+	show_progress(b);
+}
+
+/* A task: one copy, until it is ready. Waiting for that is no work, and so not counted by --jobs. */
 static void run_copy(void *ctx, size_t i)
 {
 	struct batch *b = ctx;
 	struct copy *copy = &b->copies[i];
 
 	make_one(b, copy);
+	copy->target = engine_hosts_get(&b->c->hosts, copy->host, &copy->err);
+	if (copy->target && copy->target->driver->scale) {
+		scale_up(b, copy);
+		return;
+	}
+	if (copy->target)
+		tasks_enter(b->c->hosts.tasks, &copy->target->gate);
+	const int64_t began = clock_monotonic_ms();
+	copy->failed = !copy->target || make_one(b, copy) < 0;
+	copy->ms = clock_monotonic_ms() - began;
+	if (copy->target)
+		tasks_leave(b->c->hosts.tasks, &copy->target->gate);
 	put_step(b->r, copy, "create", !copy->failed, copy->ms,
 	         copy->failed    ? copy->err.message
 	         : copy->already ? "already"
@@ -178,11 +218,13 @@ static size_t read_entries(struct jv todo, struct copy *copies)
 	return n;
 }
 
-static void print_dry(struct record *r, const struct copy *copies, size_t n)
+static void print_dry(struct clone *c, struct record *r, const struct copy *copies, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		struct err unknown = {0}; /* told when it is done */
+		const struct engine_host *h = engine_hosts_get(&c->hosts, copies[i].host, &unknown);
 		const struct step step = {.stage = "as-clone",
-		                          .what = "create",
+		                          .what = h && h->driver->scale ? "scale" : "create",
 		                          .name = copies[i].name,
 		                          .host = copies[i].host,
 		                          .ok = true,
@@ -207,7 +249,7 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 	}
 	const size_t n = read_entries(todo, copies);
 	if (steps_dry(&c->f, r)) {
-		print_dry(r, copies, n);
+		print_dry(c, r, copies, n);
 	} else if (make_copies(c, r, copies, n, err) < 0) {
 		fate = RECORD_ERROR;
 	} else {

@@ -51,6 +51,13 @@ static bool looked_after_us(struct update *u, const char *service, const struct 
 	return true;
 }
 
+/* Which tasks of a service a swarm ended is its own choice: the next look shows it. */
+static bool looks_outdated(const struct record *r)
+{
+	return jv_is(jv_get(record_get(r, "plan"), "op"), "scale-down") &&
+	       jv_is(jv_path(record_get(r, "observed"), "template.engine"), "swarm");
+}
+
 static void note_handled(struct update *u, const char *service)
 {
 	struct handled *h = u->handled;
@@ -94,7 +101,7 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 	if (!*names || jv_is(state, "deferred") || jv_is(state, "finished"))
 		return RECORD_PRINT;
 	read_policy(&j);
-	j.heal = !drain_only && looked_after_us(u, j.service, r);
+	j.heal = !drain_only && looked_after_us(u, j.service, r) && !looks_outdated(r);
 	if ((drain_only && !jv_count(steps_todo(r, "remove"))) ||
 	    (!j.heal && !jv_count(steps_todo(r, "remove")) && !jv_count(record_get(r, "steps"))))
 		return RECORD_PRINT;

@@ -10,6 +10,8 @@
 
 #include "base/banned.h"
 
+#define GONE_MS 30000 /* for what is to end to have ended, beyond its own grace */
+
 static const char *force;
 static int64_t jobs = ENGINE_JOBS_STOP;
 
@@ -31,21 +33,25 @@ static const char *label_of(const json_t *doc, const char *name)
 	return json_string_value(json_object_get(json_object_get(json_object_get(doc, "Config"), "Labels"), name));
 }
 
-/* Only a copy of ours that nobody protects, or the one that --force names; an original is somebody's own. Protection is
- * asked again here: the label may be on a container that another plan was made for. */
-static int allowed(const json_t *doc, const char *name, const char *host, struct err *err)
+/* Asked again here: the label may be on a container that another plan was made for. */
+static int unprotected(const json_t *doc, const char *name, const char *host, struct err *err)
 {
 	const char *protect = label_of(doc, "autoscale.protect");
-	const bool copy = label_of(doc, "autoscale.copy-of") && label_of(doc, "autoscale.op");
 
+	if (!protect || strcmp(protect, "true") != 0 || (force && strcmp(force, name) == 0))
+		return 0;
+	return err_set(err, ERR_REFUSED,
+	               "host %s: %s is protected by its label autoscale.protect: refused (--force %s removes it)", host,
+	               name, name);
+}
+
+/* Only a copy of ours that nobody protects, or the one that --force names; an original is somebody's own. */
+static int allowed(const json_t *doc, const char *name, const char *host, struct err *err)
+{
 	if (force && strcmp(force, name) == 0)
 		return 0;
-	if (copy && protect && strcmp(protect, "true") == 0)
-		return err_set(err, ERR_REFUSED,
-		               "host %s: %s is protected by its label autoscale.protect: refused (--force %s removes it)", host,
-		               name, name);
-	if (copy)
-		return 0;
+	if (label_of(doc, "autoscale.copy-of") && label_of(doc, "autoscale.op"))
+		return unprotected(doc, name, host, err);
 	return err_set(err, ERR_REFUSED, "host %s: %s is not a copy made by as-clone: refused (--force %s removes it)",
 	               host, name, name);
 }
@@ -76,20 +82,46 @@ struct batch {
 	struct record *r;
 	struct jv *entries;
 	int64_t grace;
+	int64_t to;      /* the plan's number */
 	struct err *err; /* the first failure */
 };
 
-static int remove_one(struct batch *b, const char *id, const char *name, const char *host, bool *already,
-                      struct err *err)
-{
-	struct engine_hosts *hosts = &b->s->hosts;
-	struct engine_host *h = engine_hosts_get(hosts, host, err);
+/* One entry of the plan on its way. */
+struct entry {
+	char id[128], name[256], host[SERVICE_NAME_MAX + 1];
+	char said[ENGINE_SCALE_SAID];
+};
 
-	if (!h)
+/* The tasks of a service go by its number; which of them, its engine says. */
+static int scale_down(const struct batch *b, const struct engine_host *h, struct entry *entry, struct err *err)
+{
+	struct engine_scale s = {.service = entry->id, .replicas = b->to, .fewer = true, .timeout_ms = GONE_MS};
+	json_t *doc = NULL;
+
+	if (b->to < 0)
+		return err_set(err, ERR_MISSING, "plan: to is needed for %s", entry->name);
+	if (h->driver->inspect(h->engine, entry->id, &doc, err) < 0)
 		return -1;
-	tasks_enter(hosts->tasks, &h->gate);
-	const int bad = take_away(h, id, name, b->grace, already, err);
-	tasks_leave(hosts->tasks, &h->gate);
+	int bad = unprotected(doc, entry->name, entry->host, err);
+	if (!bad)
+		bad = h->driver->scale(h->engine, &s, err);
+	json_decref(doc);
+	engine_scale_said(&s, entry->said);
+	return bad;
+}
+
+static int remove_one(const struct batch *b, struct engine_host *h, struct entry *entry, struct err *err)
+{
+	struct tasks *tasks = b->s->hosts.tasks;
+	bool already = false;
+
+	if (h->driver->scale)
+		return scale_down(b, h, entry, err);
+	tasks_enter(tasks, &h->gate);
+	const int bad = take_away(h, entry->id, entry->name, b->grace, &already, err);
+	tasks_leave(tasks, &h->gate);
+	if (already)
+		(void)snprintf(entry->said, sizeof entry->said, "already");
 	return bad;
 }
 
@@ -97,22 +129,28 @@ static int remove_one(struct batch *b, const char *id, const char *name, const c
 static void run_removal(void *ctx, size_t i)
 {
 	struct batch *b = ctx;
-	char id[128], name[256], host[SERVICE_NAME_MAX + 1];
+	struct entry entry = {.said = ""};
 	const int64_t began = clock_monotonic_ms();
-	struct step step = {.stage = "as-remove", .what = "remove", .name = name, .id = id, .host = host, .message = ""};
+	struct step step = {.stage = "as-remove",
+	                    .what = "remove",
+	                    .name = entry.name,
+	                    .id = entry.id,
+	                    .host = entry.host,
+	                    .dry = steps_dry(&b->s->f, b->r)};
 	struct err err = {0};
-	bool already = false;
 	int bad = 0;
 
-	steps_text(b->entries[i], "id", id, sizeof id);
-	steps_text(b->entries[i], "name", name, sizeof name);
-	steps_text(b->entries[i], "host", host, sizeof host);
-	step.dry = steps_dry(&b->s->f, b->r);
+	steps_text(b->entries[i], "id", entry.id, sizeof entry.id);
+	steps_text(b->entries[i], "name", entry.name, sizeof entry.name);
+	steps_text(b->entries[i], "host", entry.host, sizeof entry.host);
+	struct engine_host *h = engine_hosts_get(&b->s->hosts, entry.host, &err);
+	if (h && h->driver->scale)
+		step.what = "scale";
 	if (!step.dry)
-		bad = remove_one(b, id, name, host, &already, &err);
+		bad = h ? remove_one(b, h, &entry, &err) : -1;
 	step.ok = !bad;
 	step.ms = clock_monotonic_ms() - began;
-	step.message = bad ? err.message : already ? "already" : "";
+	step.message = bad ? err.message : entry.said;
 	step_put(b->r, &step);
 	if (bad && !b->err->code)
 		*b->err = err;
@@ -122,6 +160,7 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 {
 	struct removal *s = ctx;
 	struct batch b = {.s = s, .r = r, .grace = steps_policy_ms(r, "grace", 10000), .err = err};
+	b.to = jv_int_or(jv_get(record_get(r, "plan"), "to"), -1);
 	size_t n;
 	int bad = steps_entries(r, "remove", &b.entries, &n, err);
 
