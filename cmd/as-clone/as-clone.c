@@ -105,7 +105,6 @@ static void make_one(struct batch *b, struct copy *copy)
 	const struct source *s = NULL;
 
 	copy->failed = true;
-	copy->target = engine_hosts_get(&b->c->hosts, copy->host, &copy->err);
 	if (copy->target)
 		s = find_source(b, copy, &own);
 	if (s && image_place(b->c, b->r, &b->images, s, copy, &copy->err) == 0) {
@@ -118,7 +117,6 @@ static void make_one(struct batch *b, struct copy *copy)
 	release_source(&own);
 }
 
-/* A task: one copy, until it is ready. */
 /* The service of an engine that makes the containers itself: the plan's number, and all of them run. */
 static void scale_up(struct batch *b, struct copy *copy)
 {
@@ -152,19 +150,12 @@ static void run_copy(void *ctx, size_t i)
 	struct batch *b = ctx;
 	struct copy *copy = &b->copies[i];
 
-	make_one(b, copy);
 	copy->target = engine_hosts_get(&b->c->hosts, copy->host, &copy->err);
 	if (copy->target && copy->target->driver->scale) {
 		scale_up(b, copy);
 		return;
 	}
-	if (copy->target)
-		tasks_enter(b->c->hosts.tasks, &copy->target->gate);
-	const int64_t began = clock_monotonic_ms();
-	copy->failed = !copy->target || make_one(b, copy) < 0;
-	copy->ms = clock_monotonic_ms() - began;
-	if (copy->target)
-		tasks_leave(b->c->hosts.tasks, &copy->target->gate);
+	make_one(b, copy);
 	put_step(b->r, copy, "create", !copy->failed, copy->ms,
 	         copy->failed    ? copy->err.message
 	         : copy->already ? "already"

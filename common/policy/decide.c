@@ -234,7 +234,6 @@ static void say_count(struct decision *d)
 		plan_say_more(d, ", %lld on hosts that do not answer", (long long)d->unknown);
 	if (d->restarting)
 		say_restarting(d);
-		plan_say_more(d, ", %lld restarted by the engine", (long long)d->restarting);
 	if (d->going)
 		plan_say_more(d, ", %lld being deleted", (long long)d->going);
 }
