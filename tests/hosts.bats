@@ -207,6 +207,18 @@ no_ssh_left() { ! pgrep -f "ssh.*-p ${AS_RIG_SSHD_URL##*:} .*dial-stdio" >/dev/n
 	eventually 5 no_ssh_left
 }
 
+@test "over ssh events come as they happen, and the login goes with the command" {
+	ssh_here
+	DOCKER_HOST=$AS_RIG_SSHD_URL as-watch >"$BATS_TEST_TMPDIR/events" 3>&- &
+	watch=$!
+	logged_in() { [ -s "$BATS_TEST_TMPDIR/logins" ]; }
+	eventually 10 logged_in
+	seen() { service 2>/dev/null; on 1 wipe; grep -q '"action":"recreate"' "$BATS_TEST_TMPDIR/events"; }
+	eventually 20 seen
+	kill "$watch"
+	eventually 5 no_ssh_left
+}
+
 @test "a docker context over ssh, and a socket named in the url" {
 	ssh_here
 	on 2 service
@@ -309,6 +321,25 @@ podman() { DOCKER_HOST=$AS_RIG_PODMAN_HOST "$@"; }
 	run -0 podman as-clone <"$BATS_TEST_TMPDIR/plan"
 	is "$(jq -c '[.steps[] | select(.do == "create") | .message]' <<<"$output")" '["already","already"]'
 	is "$(on podman names)" 'web web-1 web-2'
+}
+
+@test "Podman: limits, published ports, networks and the environment are copied as they are" {
+	on podman api POST /networks/create '{"Name":"n1"}' >/dev/null
+	on podman container web '{"autoscale.service":"web","autoscale.max":"3","autoscale.ports":"auto","own":"1"}' '{"Env":["A=mine","E=","TERM=dumb"],
+		"HostConfig":{"NanoCpus":500000000,"Memory":67108864,"NetworkMode":"n1","PidsLimit":50,"Ulimits":[{"Name":"nofile","Soft":1024,"Hard":2048},{"Name":"nproc","Soft":500,"Hard":600}],"PortBindings":{"80/tcp":[{"HostPort":""}]}},
+		"ExposedPorts":{"80/tcp":{}},"NetworkingConfig":{"EndpointsConfig":{"n1":{"Aliases":["alias"]}}}}' >/dev/null
+	on podman api GET /containers/web/json >"$BATS_TEST_TMPDIR/s"
+	run -0 --separate-stderr podman bash -c "$(declare -f plan decide); plan scale-up | as-clone"
+	on podman api GET /containers/web-1/json >"$BATS_TEST_TMPDIR/c"
+	f='[.Config.Env[] | select(startswith("HOSTNAME=") | not)] | sort'
+	is "$(jq -c "$f" "$BATS_TEST_TMPDIR/c")" "$(jq -c "$f" "$BATS_TEST_TMPDIR/s")" Env
+	f='.HostConfig | del(.PortBindings)'
+	is "$(jq -S "$f" "$BATS_TEST_TMPDIR/c")" "$(jq -S "$f" "$BATS_TEST_TMPDIR/s")" HostConfig
+	is "$(jq -c '.NetworkSettings.Networks | map_values(.Aliases | contains(["alias"]))' "$BATS_TEST_TMPDIR/c")" '{"n1":true}'
+	is "$(jq -c '.HostConfig.PortBindings["80/tcp"] | length' "$BATS_TEST_TMPDIR/c")" 1
+	is "$(jq -c '.Config.Labels.own' "$BATS_TEST_TMPDIR/c")" '"1"'
+	on podman wipe
+	on podman api DELETE /networks/n1 >/dev/null
 }
 
 @test "Podman: a stopped container is started, a copy removed, and what is gone is done" {

@@ -28,6 +28,7 @@ struct copy {
 struct source {
 	json_t *doc;                     /* inspect document; NULL when the container is gone */
 	json_t *create, *connect;        /* the remembered create request; NULL when it lives */
+	bool podman;                     /* who wrote doc */
 	char image_id[80];               /* that it was made from, with create */
 	char host[SERVICE_NAME_MAX + 1]; /* that it lives on, or did */
 };

@@ -25,7 +25,8 @@ int read_live(struct clone *c, const struct record *r, const char *like, struct 
 		if (jv_is(jv_get(m.value, "id"), like))
 			steps_text(m.value, "host", s->host, sizeof s->host);
 	struct engine_host *h = engine_hosts_get(&c->hosts, s->host, err);
-	if (!h || h->driver->inspect(h->engine, like, &s->doc, err) < 0)
+	if (!h || h->driver->inspect(h->engine, like, &s->doc, err) < 0 ||
+	    (h->driver->is_podman && h->driver->is_podman(h->engine, &s->podman, err) < 0))
 		return err_prefix(err, "the container to copy, %.12s", like);
 	return 0;
 }
@@ -120,6 +121,7 @@ static int make_request(const struct clone *c, const struct source *s, const str
 		.image_config = config,
 		.other_host = strcmp(s->host, copy->host) != 0,
 		.privileged_allowed = c->f.conf.privileged,
+		.podman = s->podman,
 	};
 	/* The same image may have another id on that host. */
 	json_t *doc = *copy->image ? json_copy(s->doc) : json_incref(s->doc);

@@ -18,14 +18,15 @@
 int spec_of(struct inspect *in, const struct found *v, struct buf *out, struct err *err)
 {
 	struct engine_host *h = engine_hosts_get(&in->hosts, v->host, err);
-	const struct copy_options o = {.name = name_of(v->doc),
-	                               .index = -1,
-	                               .recreate = true,
-	                               .privileged_allowed = true,
-	                               .image_id = json_string_value(json_object_get(v->doc, "Image"))};
+	struct copy_options o = {.name = name_of(v->doc),
+	                         .index = -1,
+	                         .recreate = true,
+	                         .privileged_allowed = true,
+	                         .image_id = json_string_value(json_object_get(v->doc, "Image"))};
 	struct copy_request request = {0};
 
-	if (!h || copy_make(v->doc, &o, &request, err) < 0)
+	if (!h || (h->driver->is_podman && h->driver->is_podman(h->engine, &o.podman, err) < 0) ||
+	    copy_make(v->doc, &o, &request, err) < 0)
 		return -1;
 	int bad = copy_partner_names(&request, h->driver, h->engine, err);
 	if (!bad && json_array_size(request.connect) && json_object_set(request.create, "connect", request.connect) < 0)

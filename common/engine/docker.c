@@ -17,6 +17,7 @@
 
 struct engine {
 	struct api *api;
+	bool asked, podman; /* who it is */
 };
 
 static void docker_close(struct engine *e)
@@ -43,6 +44,23 @@ static struct engine *docker_open(const struct conf_host *host, struct tasks *ta
 }
 
 static int docker_ping(struct engine *e, struct err *err) { return api_version(e->api, err) < 0 ? -1 : 0; }
+
+static int docker_is_podman(struct engine *e, bool *yes, struct err *err)
+{
+	json_t *doc = NULL;
+
+	if (!e->asked && api_json_done(api_call(e->api, err, "GET", NULL, 0, "/version"), 200, &doc, err) < 0)
+		return -1;
+	const json_t *components = doc_get(doc, "Components");
+	for (size_t i = 0; i < json_array_size(components); i++) {
+		const char *name = doc_str(json_array_get(components, i), "Name");
+		e->podman = e->podman || (name && strcmp(name, "Podman Engine") == 0);
+	}
+	json_decref(doc);
+	e->asked = true;
+	*yes = e->podman;
+	return 0;
+}
 
 /* ---- containers ---- */
 
@@ -345,6 +363,7 @@ const struct engine_driver engine_docker = {
 	.open = docker_open,
 	.close = docker_close,
 	.ping = docker_ping,
+	.is_podman = docker_is_podman,
 	.list = docker_list,
 	.inspect = docker_inspect,
 	.image_id = docker_image_id,

@@ -62,6 +62,8 @@ struct engine_driver {
 	void (*close)(struct engine *e); /* NULL is fine */
 	/* Negotiates the version and stores it for the calls that follow. Called by them when it was not. */
 	int (*ping)(struct engine *e, struct err *err);
+	/* Whether it is Podman, which says some things otherwise; asked once. NULL: it never is. */
+	int (*is_podman)(struct engine *e, bool *yes, struct err *err);
 	/* The engine's list, newest first; label "NAME" or "NAME=VALUE" or NULL for all; stopped ones too. New. */
 	int (*list)(struct engine *e, const char *label, json_t **list, struct err *err);
 	/* One container by id or exact name (never by prefix or regex). New. NOT_FOUND. */
