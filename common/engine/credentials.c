@@ -156,7 +156,7 @@ static int from_file(const json_t *entry, const char *server, const char *file, 
 struct helper {
 	char program[160]; /* docker-credential-NAME */
 	pid_t pid;
-	int in, out; /* our ends of its standard input and output */
+	int out; /* our end of its standard output */
 	int64_t until;
 };
 
@@ -165,55 +165,63 @@ static int helper_bad(const struct helper *h, const char *why, struct err *err)
 	return err_set(err, ERR_CONFIG, "the credential helper %s %s (docker's config.json names it)", h->program, why);
 }
 
-static int spawn(struct helper *h, struct err *err)
+/* in, out: its standard input and output. An errno. */
+static int spawn(struct helper *h, int in, int out)
 {
 	char *const argv[] = {h->program, (char[]){"get"}, NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, usual;
-	int in[2], out[2], bad;
 
-	if (pipe2(in, O_CLOEXEC) < 0)
-		return err_set(err, ERR_TEMPORARY, "no pipe for %s: %s", h->program, strerror(errno));
-	if (pipe2(out, O_CLOEXEC) < 0) {
-		bad = err_set(err, ERR_TEMPORARY, "no pipe for %s: %s", h->program, strerror(errno));
-		(void)close(in[0]);
-		(void)close(in[1]);
-		return bad;
-	}
-	(void)sigemptyset(&none);
+	(void)sigemptyset(&none); /* tasks have all signals blocked */
 	(void)sigemptyset(&usual);
 	(void)sigaddset(&usual, SIGPIPE);
-	(void)posix_spawnattr_init(&attr);
+	if (posix_spawnattr_init(&attr) != 0)
+		return ENOMEM;
 	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	(void)posix_spawnattr_setsigmask(&attr, &none);
 	(void)posix_spawnattr_setsigdefault(&attr, &usual);
-	(void)posix_spawn_file_actions_init(&files);
-	bad = posix_spawn_file_actions_adddup2(&files, in[0], STDIN_FILENO) ||
-	      posix_spawn_file_actions_adddup2(&files, out[1], STDOUT_FILENO) ||
-	      posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	bad = bad ? ENOMEM : posix_spawnp(&h->pid, h->program, &files, &attr, argv, environ);
-	(void)posix_spawn_file_actions_destroy(&files);
+	int bad = posix_spawn_file_actions_init(&files);
+	if (!bad) {
+		bad = posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO) ||
+		      posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO) ||
+		      posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+		bad = bad ? ENOMEM : posix_spawnp(&h->pid, h->program, &files, &attr, argv, environ);
+		(void)posix_spawn_file_actions_destroy(&files);
+	}
 	(void)posix_spawnattr_destroy(&attr);
+	return bad;
+}
+
+/* Starts it with the server's name to read: that is in the pipe before, which a name always fits into. */
+static int start(struct helper *h, const char *server, struct err *err)
+{
+	int in[2], out[2];
+
+	if (pipe2(in, O_CLOEXEC) < 0)
+		return err_set(err, ERR_TEMPORARY, "no pipe for %s: %s", h->program, strerror(errno));
+	const bool good = write(in[1], server, strlen(server)) == (ssize_t)strlen(server) && pipe2(out, O_CLOEXEC) == 0;
+	(void)close(in[1]);
+	if (!good) {
+		(void)close(in[0]);
+		return err_set(err, ERR_TEMPORARY, "no pipe for %s", h->program);
+	}
+	const int bad = spawn(h, in[0], out[1]);
 	(void)close(in[0]);
 	(void)close(out[1]);
-	h->in = in[1];
 	h->out = out[0];
 	if (!bad)
 		return 0;
-	(void)close(h->in);
 	(void)close(h->out);
 	return helper_bad(h, bad == ENOENT ? "is not found in PATH" : "cannot be started", err);
 }
 
-/* Its answer, until it closes its output. A server's name fits into any pipe, so writing it does not wait. */
-static int converse(struct tasks *tasks, const struct helper *h, const char *server, struct buf *said, struct err *err)
+/* Its answer, until it closes its output. */
+static int converse(struct tasks *tasks, const struct helper *h, struct buf *said, struct err *err)
 {
 	char block[4096];
 	ssize_t n = 1;
 
-	(void)!write(h->in, server, strlen(server)); /* it may have ended without reading: its answer counts */
-	(void)close(h->in);
 	while (n > 0 || errno == EINTR) {
 		struct pollfd fd = {.fd = h->out, .events = POLLIN};
 		const int64_t left = h->until - clock_monotonic_ms();
@@ -253,9 +261,9 @@ static int from_helper(struct tasks *tasks, const char *name, const char *server
 	const int n = snprintf(h.program, sizeof h.program, "docker-credential-%s", name);
 	if (n < 0 || (size_t)n >= sizeof h.program || strchr(name, '/'))
 		return err_set(err, ERR_CONFIG, "docker's config.json: \"%.80s\" is no name of a credential helper", name);
-	if (spawn(&h, err) < 0)
+	if (start(&h, server, err) < 0)
 		return -1;
-	int bad = converse(tasks, &h, server, &said, err);
+	int bad = converse(tasks, &h, &said, err);
 	(void)close(h.out);
 	if (bad)
 		h.until = 0;
