@@ -38,10 +38,9 @@ struct source {
 /* The images that one record's copies need, each once for a host. */
 struct placements {
 	struct placement {
-		const struct engine_host *host;
-		char id[80];            /* at the source */
-		char there[80];         /* on the host, where engines store images otherwise */
-		struct tasks_gate gate; /* the first one brings it, the others wait */
+		struct engine_host *host;
+		char id[80];    /* at the source */
+		char there[80]; /* on the host, where engines store images otherwise */
 		bool done;
 		struct err err;
 	} * v; /* as many as there are copies */
@@ -54,6 +53,9 @@ struct placements {
 int image_place(struct clone *c, struct record *r, struct placements *list, const struct source *s, struct copy *copy,
                 struct err *err);
 const char *image_name(const struct source *s); /* that the source was made from */
+
+/* elsewhere.c: networks and volumes by name, and paths: REFUSED if the copy's host lacks one. */
+int elsewhere_ready(const struct copy *copy, const struct copy_request *request, struct err *err);
 
 /* copy.c: one container. */
 

@@ -305,6 +305,13 @@ static int bring(struct move *m, const char **how, struct err *err)
 	return 0;
 }
 
+static void settle(struct placement *p, const struct err *err)
+{
+	p->done = true;
+	p->err = *err;
+}
+
+/* Somebody else may have brought it meanwhile. */
 static void place(struct clone *c, struct record *r, const struct source *s, struct placement *p)
 {
 	const int64_t began = clock_monotonic_ms();
@@ -312,26 +319,24 @@ static void place(struct clone *c, struct record *r, const struct source *s, str
 	const char *how = "";
 	struct err why = {0};
 
-	p->done = true;
-	if (look(&m, &why) == 0)
-		return;
-	if (why.code != ERR_NOT_FOUND) {
-		p->err = why;
+	if (look(&m, &why) == 0 || why.code != ERR_NOT_FOUND) {
+		settle(p, &why);
 		return;
 	}
 	if (*s->host)
 		m.from = engine_hosts_get(&c->hosts, s->host, &why);
-	const bool bad = bring(&m, &how, &why) < 0;
-	if (bad) /* else it may still hold why a first way failed */
-		p->err = why;
+	const bool good = bring(&m, &how, &why) == 0;
+	if (good) /* it may still hold why a first way failed */
+		why = (struct err){0};
+	settle(p, &why);
 	const struct step step = {.stage = "as-clone",
 	                          .what = "image",
 	                          .name = m.name,
-	                          .id = bad ? NULL : p->there,
+	                          .id = good ? p->there : NULL,
 	                          .host = p->host->host->name,
-	                          .ok = !bad,
+	                          .ok = good,
 	                          .ms = clock_monotonic_ms() - began,
-	                          .message = bad ? p->err.message : how};
+	                          .message = good ? how : p->err.message};
 	step_put(r, &step);
 	json_decref(m.source);
 }
@@ -356,13 +361,20 @@ int image_place(struct clone *c, struct record *r, struct placements *list, cons
 	struct placement *p = &list->v[i];
 	if (i == list->n) {
 		list->n++;
-		*p = (struct placement){.host = copy->target, .gate = {.width = 1}};
+		*p = (struct placement){.host = copy->target};
 		(void)snprintf(p->id, sizeof p->id, "%s", id);
 	}
-	tasks_enter(c->hosts.tasks, &p->gate);
-	if (!p->done)
-		place(c, r, s, p);
-	tasks_leave(c->hosts.tasks, &p->gate);
+	struct move m = {.c = c, .to = p->host, .id = p->id, .there = p->there};
+	struct err why = {0};
+	/* What is there waits for no other image. */
+	if (!p->done && (look(&m, &why) == 0 || why.code != ERR_NOT_FOUND)) {
+		settle(p, &why);
+	} else if (!p->done) {
+		tasks_enter(c->hosts.tasks, &p->host->images);
+		if (!p->done)
+			place(c, r, s, p);
+		tasks_leave(c->hosts.tasks, &p->host->images);
+	}
 	if (p->err.code) {
 		*err = p->err;
 		return -1;

@@ -11,6 +11,8 @@ int engine_hosts_init(struct engine_hosts *h, const struct conf *conf, struct er
 	h->v = calloc(conf->nhosts, sizeof *h->v);
 	if (!h->v)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
+	for (size_t i = 0; i < conf->nhosts; i++)
+		h->v[i].images.width = 1;
 	h->tasks = tasks_new(err);
 	if (h->tasks) {
 		engine_hosts_jobs(h, ENGINE_JOBS_START);

@@ -11,8 +11,9 @@ struct engine_hosts {
 		const struct conf_host *host;
 		const struct engine_driver *driver;
 		struct engine *engine;
-		struct tasks_gate gate; /* for chains of calls that make the engine work: engine_hosts_jobs */
-	} * v;                      /* conf->nhosts entries */
+		struct tasks_gate gate;   /* for chains of calls that make the engine work: engine_hosts_jobs */
+		struct tasks_gate images; /* one image at a time comes to a host */
+	} * v;                        /* conf->nhosts entries */
 };
 
 /* jobs as below: ENGINE_JOBS_START. */
