@@ -85,6 +85,16 @@ steps() { jq -c '[.steps[] | [.do, .name, .host, .ok, .message]]'; }
 
 absent() { is "$(b GET "/images/$1/json" | jq -r .Id)" null; }
 
+# elsewhere SERVICE LABELS EXTRA: runs it on the first host, and writes the plan of a copy on the second.
+elsewhere() {
+	IMAGE=webapp:1 container "$1" "{\"autoscale.service\":\"$1\",\"autoscale.max\":\"9\",$2}" "$3" >/dev/null
+	as-inspect "$1" | jq -c '.alert = {action: "scale-up"}' | as-resolve-policy | as-decide |
+		jq -c '.plan.create[0] += {host: "b"}' >"$BATS_TEST_TMPDIR/plan"
+}
+
+# on_b COMMAND...: with the files that the second host sees.
+on_b() { nsenter -t "$AS_RIG_DOCKER2_PID" -m "$@"; }
+
 # ---- from host to host ----
 
 @test "the host lacks the image: the error says what to do, and nothing is made" {
@@ -113,6 +123,15 @@ absent() { is "$(b GET "/images/$1/json" | jq -r .Id)" null; }
 	is "$(b GET "/events?since=$since&until=$(date +%s.%N)&filters=%7B%22type%22%3A%5B%22image%22%5D%7D" | jq -r .Action | sort | tr '\n' ' ')" 'load tag '
 	run -0 as-clone < <(plan web 4)
 	is "$(jq '[.steps[] | select(.do == "image")] | length' <<<"$output")" 0
+}
+
+@test "two services at once that need the same image bring it once" {
+	hosts 'image_transfer = yes'
+	plan web >"$BATS_TEST_TMPDIR/plan"
+	jq -c '.id = "other@1" | .service = "other" | .plan.create[0].name = "other-1"' "$BATS_TEST_TMPDIR/plan" >>"$BATS_TEST_TMPDIR/plan"
+	run -0 as-clone <"$BATS_TEST_TMPDIR/plan"
+	is "$(jq -r '.steps[] | select(.do == "image") | .message' <<<"$output")" transferred
+	is "$(names_b)" 'other-1 web-1'
 }
 
 @test "image_transfer of a host goes before that of [limits]" {
@@ -293,4 +312,105 @@ absent() { is "$(b GET "/images/$1/json" | jq -r .Id)" null; }
 	is "$(jq -r .error.code <<<"$output")" not-found
 	is "$(names_b)" ''
 	push "$REG_NAME"
+}
+
+@test "container and image are gone: the image is pulled by its name, and the container comes back" {
+	local name=$AS_RIG_REGISTRY/as/gone:1 id
+	login
+	id=$(image_of_its_own "$name")
+	push "$name"
+	IMAGE=$name container gone '{"autoscale.service":"gone"}' >/dev/null
+	as-inspect --remember gone >/dev/null
+	api DELETE '/containers/gone?force=1'
+	api DELETE "/images/$id?force=1" >/dev/null
+	run -0 bash -o pipefail -c 'as-inspect gone | as-resolve-policy | as-decide | as-clone'
+	is "$(steps <<<"$output")" "[[\"image\",\"$name\",\"a\",true,\"pulled\"],[\"create\",\"gone\",\"a\",true,\"\"],[\"ready\",\"gone\",\"a\",true,\"\"]]"
+	is "$(api GET /containers/gone/json | jq -r .Image)" "$id"
+	api DELETE '/containers/gone?force=1'
+	api DELETE "/images/$id?force=1" >/dev/null
+}
+
+@test "container and image are gone, and the name means another image now: refused, and nothing is made" {
+	local name=$AS_RIG_REGISTRY/as/moved:1 id
+	login
+	id=$(image_of_its_own "$name")
+	IMAGE=$name container moved '{"autoscale.service":"moved"}' >/dev/null
+	as-inspect --remember moved >/dev/null
+	api DELETE '/containers/moved?force=1'
+	api DELETE "/images/$id?force=1" >/dev/null
+	id=$(image_of_its_own "$name")
+	push "$name"
+	api DELETE "/images/$id?force=1" >/dev/null
+	run -1 --separate-stderr bash -c 'as-inspect moved | as-resolve-policy | as-decide | as-clone'
+	has "$stderr" "host a: what came as image $name is not the image sha256:"
+	is "$(names)" 'reg web'
+	api DELETE "/images/$id?force=1" >/dev/null
+}
+
+# ---- what else another host may lack ----
+
+@test "a network that the host does not have by that name: refused before anything is made" {
+	api POST /networks/create '{"Name":"n1"}' >/dev/null
+	api POST /networks/create '{"Name":"n2"}' >/dev/null
+	elsewhere net '"own":"1"' '{"HostConfig":{"NetworkMode":"n1"}}'
+	api POST /networks/n2/connect '{"Container":"net"}'
+	run -1 --separate-stderr as-clone <"$BATS_TEST_TMPDIR/plan"
+	is "$(jq -r .error.code <<<"$output")" refused
+	has "$stderr" 'host b: network n1 is not there: docker network create it there'
+	b POST /networks/create '{"Name":"n1"}' >/dev/null
+	run -1 --separate-stderr as-clone <"$BATS_TEST_TMPDIR/plan"
+	has "$stderr" 'host b: network n2 is not there'
+	is "$(names_b)" ''
+	b POST /networks/create '{"Name":"n2"}' >/dev/null
+	run -0 as-clone <"$BATS_TEST_TMPDIR/plan"
+	is "$(b GET /containers/net-1/json | jq -c '.NetworkSettings.Networks | keys')" '["n1","n2"]'
+	API_SOCKET=$SECOND wipe
+	api DELETE '/containers/net?force=1'
+	for n in n1 n2; do
+		api DELETE /networks/$n
+		b DELETE /networks/$n
+	done
+}
+
+@test "a path that is said to be on every host and is not there: refused, and no directory is made" {
+	local place=$BATS_TEST_TMPDIR/place
+	mkdir -p "$place/b1"
+	on_b mount -t tmpfs tmpfs "$place"
+	elsewhere bind '"autoscale.portable":"path"' "{\"HostConfig\":{\"Binds\":[\"$place/b1:/b:ro\"]}}"
+	run --separate-stderr as-clone <"$BATS_TEST_TMPDIR/plan"
+	is "$(names_b) $(on_b ls "$place")" ' '
+	on_b mkdir "$place/b1"
+	is "$status $(jq -r .error.code <<<"$output")" '1 refused'
+	has "$stderr" "host b: 400"
+	has "$stderr" "bind source path does not exist: $place/b1"
+	run -0 as-clone <"$BATS_TEST_TMPDIR/plan"
+	is "$(names_b)" bind-1
+	is "$(b GET /containers/bind-1/json | jq -c '[.Mounts[0].Source, .Mounts[0].RW]')" "[\"$place/b1\",false]"
+	API_SOCKET=$SECOND wipe
+	api DELETE '/containers/bind?force=1'
+	on_b umount "$place"
+}
+
+@test "a probe of a path that a killed run left goes, and the copy runs" {
+	elsewhere bind '"autoscale.portable":"path"' "{\"HostConfig\":{\"Binds\":[\"$BATS_TEST_TMPDIR:/b:ro\"]}}"
+	b POST '/containers/create?name=bind-1.probe' '{"Image":"webapp:1","Labels":{"autoscale.probe":""}}' >/dev/null
+	run -0 as-clone <"$BATS_TEST_TMPDIR/plan"
+	is "$(names_b)" bind-1
+	API_SOCKET=$SECOND wipe
+	api DELETE '/containers/bind?force=1'
+}
+
+@test "a volume that is said to be on every host and is not there: refused, and no empty one is made" {
+	elsewhere vol '"autoscale.portable":"volume"' '{"HostConfig":{"Binds":["v1:/v"]}}'
+	run -1 --separate-stderr as-clone <"$BATS_TEST_TMPDIR/plan"
+	is "$(jq -r .error.code <<<"$output")" refused
+	has "$stderr" 'host b: volume v1 is not there: docker volume create it there'
+	is "$(b GET /volumes/v1 | jq -r '.Name')" null
+	b POST /volumes/create '{"Name":"v1"}' >/dev/null
+	run -0 as-clone <"$BATS_TEST_TMPDIR/plan"
+	is "$(names_b)" vol-1
+	API_SOCKET=$SECOND wipe
+	api DELETE '/containers/vol?force=1'
+	api DELETE /volumes/v1
+	b DELETE /volumes/v1
 }

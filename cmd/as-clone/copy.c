@@ -221,6 +221,8 @@ int bring_up(struct clone *c, const struct source *s, struct copy *copy, const c
 
 	const struct engine_host *h = copy->target;
 	int bad = make_request(c, s, copy, op_id, &request, err);
+	if (!bad && *s->host && strcmp(s->host, copy->host) != 0)
+		bad = elsewhere_ready(copy, &request, err);
 	if (!bad)
 		bad = copy_partners_run(&request, h->driver, h->engine, err);
 	if (!bad)
