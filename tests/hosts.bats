@@ -405,7 +405,7 @@ within() {
 @test "a host is cut off: the look at all ends in the time of one connection, and names the host" {
 	spread 3
 	cut_off docker3
-	run -0 --separate-stderr within 3500 as-inspect web
+	run -0 --separate-stderr within 5000 as-inspect web
 	is "$(jq -c '.observed | [.running, [.hosts[].ok]]' <<<"$output")" '[2,[true,true,false]]'
 	has "$stderr" "host h3: cannot connect to https://$AS_RIG_DOCKER3_ADDR:2376"
 }
@@ -429,11 +429,22 @@ within() {
 	is "$(counts)" '1 1 1'
 }
 
+@test "a host is cut off: a whole pass ends in time, acts on the others, and its alert is done" {
+	spread 3
+	cut_off docker3
+	alert set '{"count":6}'
+	run -0 --separate-stderr within 8000 "$TOP/pipelines/autoscale"
+	is "$(jq -c '[.plan.op, .plan.from, .plan.to, .audit.outcome, (.error == null)]' <<<"$output")" '["scale-up",3,6,"done",true]'
+	is "$(jq -c '[.plan.create[].host] | unique' <<<"$output")" '["h1","h2"]'
+	is "$(($(on 1 running) + $(on 2 running))) $(on 3 running)" '5 1'
+	is "$(sqlite3 "$BATS_TEST_TMPDIR/store.db" 'select state from alert')" done
+}
+
 @test "a host is cut off between the plan and the copies: the others get theirs, in time; once it is back, all are there" {
 	three_hosts
 	plan set 6 >"$BATS_TEST_TMPDIR/plan"
 	cut_off docker3
-	run -1 --separate-stderr within 3500 as-clone <"$BATS_TEST_TMPDIR/plan"
+	run -1 --separate-stderr within 5000 as-clone <"$BATS_TEST_TMPDIR/plan"
 	is "$(jq -c '[.steps[] | select(.do == "create" and (.ok | not)) | .host]' <<<"$output")" '["h3","h3"]'
 	has "$stderr" 'host h3: cannot connect to'
 	is "$(counts)" '2 2 0'
@@ -453,6 +464,6 @@ within() {
 @test "no host answers: nothing is known, and nothing is concluded" {
 	three_hosts
 	for server in docker docker2 docker3; do cut_off $server; done
-	run -1 --separate-stderr within 3500 as-inspect web
+	run -1 --separate-stderr within 5000 as-inspect web
 	is "$(jq -c '[.error.code, .error.retry, has("observed")]' <<<"$output")" '["unavailable",true,false]'
 }
