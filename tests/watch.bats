@@ -90,6 +90,14 @@ cut() {
 	eventually 5 grep -q 'lost; trying again' "$ERR"
 }
 
+# flap CONTAINER: ten times stopped and started
+flap() {
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		api POST "/containers/$1/stop?t=0" >/dev/null
+		api POST "/containers/$1/start" >/dev/null
+	done
+}
+
 two_hosts() { printf '[host "one"]\nurl = %s\n[host "two"]\nurl = %s\n' "$DOCKER_HOST" "$AS_RIG_DOCKER2_HOST" >>"$AUTOSCALE_CONF"; }
 on_two() { API_SOCKET=${AS_RIG_DOCKER2_HOST#unix://} "$@"; }
 
@@ -123,12 +131,12 @@ service() { container "$1" "{\"autoscale.service\":\"$1\"}" "${2:-{\}}" >/dev/nu
 	f='[.Name, (.Config.Labels | del(.["autoscale.op"])), .Config.Cmd, .Image, (.NetworkSettings.Networks | keys)]'
 	was=$(api GET /containers/web/json | jq -cS "$f")
 	api DELETE '/containers/web?force=1' >/dev/null
-	serves_again 'rm -f' '.alert.action == "recreate"'
+	serves_again 'rm -f' '.plan.op == "recreate"'
 	is "$(api GET /containers/web/json | jq -cS "$f")" "$was"
-	eventually 10 told '.alert.action == "recreate" and .audit.outcome == "done"'
+	eventually 10 told '.plan.op == "recreate" and .audit.outcome == "done"'
 	is "$(names) $(running)" 'web 1'
 	is "$(servers)" "as-$(api GET /containers/web/json | jq -r '.Id[0:12]')"
-	is "$(count '.plan.op == "recreate"')" 1 'one pass for kill, die and destroy'
+	is "$(count '.plan.op == "recreate" and .intent.state == "new"')" 1
 }
 
 @test "killed for want of memory: started again, and the record says so" {
@@ -165,6 +173,30 @@ service() { container "$1" "{\"autoscale.service\":\"$1\"}" "${2:-{\}}" >/dev/nu
 	is "$(count '.plan.op == "recreate" or .plan.op == "scale-up" and .intent.state == "new"')" 0
 }
 
+@test "an original that was removed on purpose is not brought back" {
+	served
+	as-inspect web | as-resolve-policy | jq -c '.plan = {op: "scale-down", from: 1, to: 0, create: [], start: [], reason: "asked for", trace: [],
+		remove: [.observed.containers[0] | {id, name, host}]}' | as-audit --intent | as-remove --force web | as-audit >/dev/null
+	is "$(names)" ''
+	eventually 10 told '.alert.action == "recreate" and .audit'
+	is "$(names)" ''
+	is "$(as-watch --once)" '' 'it is not missed either'
+}
+
+@test "a crash loop: started once, then it waits and says why; once it is mended it is started by itself" {
+	tar -C "$BATS_TEST_TMPDIR" -cf "$BATS_TEST_TMPDIR/mend.tar" --transform 's,.*,tmp/mended,' as.conf
+	web 4 '{"Cmd":["sh","-c","ls /tmp/mended || ! rm /tmp/second 2>/dev/null && touch /tmp/second && exec httpd -f -p 80 -h /www; exit 3"]}'
+	"$TOP/pipelines/reconcile" >/dev/null
+	available
+	api POST /containers/web/kill >/dev/null
+	eventually 10 told '.plan.op == "none" and (.plan.reason | test("web was started 1 time in [0-9]+ s, exit code 3; next try in [0-9]+ s"))'
+	is "$(count '.plan.op == "start"')" 1
+	curl -sS --unix-socket "$API_SOCKET" -X PUT -H 'Content-Type: application/x-tar' -T "$BATS_TEST_TMPDIR/mend.tar" 'http://localhost/containers/web/archive?path=/'
+	eventually 30 answers
+	serves_again 'crash loop, with its waits' '.alert.action == "start"'
+	is "$(count '.plan.op == "start"')" 2
+}
+
 @test "one availability at a time; passes of the others run beside it" {
 	web
 	available
@@ -199,9 +231,10 @@ service() { container "$1" "{\"autoscale.service\":\"$1\"}" "${2:-{\}}" >/dev/nu
 	for n in db stranger va; do api POST "/containers/$n/kill" >/dev/null; done
 	eventually 10 told '.service == "va"'
 	is "$(records .service)" '"va"'
-	as-policy set data service=db max=2
-	eventually 10 bash -c "curl -s --unix-socket $API_SOCKET -X POST http://localhost/containers/db/restart?t=0; grep -q '\"service\":\"db\"' $OUT"
-	watch --resync 0 db
+	is "$(as-watch --once | jq -r .service)" va
+	is "$(as-watch --once db | jq -r .service)" db
+	as-policy set data service='d*' max=2
+	is "$(as-watch --once | jq -r .service | sort | tr '\n' ' ')" 'db va '
 }
 
 @test "unhealthy: recreate; healthy again: attach" {
@@ -255,7 +288,7 @@ service() { container "$1" "{\"autoscale.service\":\"$1\"}" "${2:-{\}}" >/dev/nu
 	eventually 10 follows
 	head -c 65536 /dev/zero >&8 # full
 	for _ in 1 2 3; do api POST '/containers/web/restart?t=0' >/dev/null; done
-	timeout 3 cat <&8 >"$BATS_TEST_TMPDIR/read" || true
+	timeout 1 cat <&8 >"$BATS_TEST_TMPDIR/read" || true
 	exec 8<&-
 	is "$(tail -c +65537 "$BATS_TEST_TMPDIR/read" | jq -c '[.alert.action, .alert.labels.events]')" '["attach","6"]'
 }
@@ -278,19 +311,18 @@ idle_second() {
 
 @test "a cut: what happened meanwhile is told, each event once" {
 	proxied
-	for n in quick halted gone fine; do service "$n"; done
+	for n in quick brisk halted gone fine; do service "$n"; done
 	watch
 	cut
-	for _ in $(seq 10); do
-		api POST '/containers/quick/stop?t=0' >/dev/null
-		api POST /containers/quick/start >/dev/null
-	done
+	flap quick &
+	flap brisk
+	wait $!
 	api POST '/containers/halted/stop?t=0' >/dev/null
 	api DELETE '/containers/gone?force=1' >/dev/null
 	proxy
 	eventually 10 told '.service == "halted" and .alert.action == "start"'
 	eventually 10 told '.service == "gone" and .alert.action == "recreate"'
-	eventually 10 told '.service == "quick" and .alert.labels.events == "20"'
+	for n in quick brisk; do eventually 10 told ".service == \"$n\" and .alert.labels.events == \"20\" and .alert.action == \"attach\""; done
 	is "$(count '.service == "fine"')" 0
 	ids_once
 	has "$(cat "$ERR")" 'host local: back'

@@ -114,6 +114,8 @@ static int on_spec(void *ctx, const struct spec_row *row, struct err *err)
 	struct host *h = host_named(m->w, row->host);
 
 	(void)err;
+	if (*row->removal) /* it went on purpose */
+		return 0;
 	if (h && (m->only ? h == m->only : h->connected) && !is_there(m->w, row->service, row->name))
 		m->found(m->ctx, h, row);
 	return 0;
