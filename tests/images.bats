@@ -87,7 +87,7 @@ absent() { is "$(b GET "/images/$1/json" | jq -r .Id)" null; }
 
 # elsewhere SERVICE LABELS EXTRA: runs it on the first host, and writes the plan of a copy on the second.
 elsewhere() {
-	IMAGE=webapp:1 container "$1" "{\"autoscale.service\":\"$1\",\"autoscale.max\":\"9\",$2}" "$3" >/dev/null
+	IMAGE=${IMAGE:-webapp:1} container "$1" "{\"autoscale.service\":\"$1\",\"autoscale.max\":\"9\",$2}" "$3" >/dev/null
 	as-inspect "$1" | jq -c '.alert = {action: "scale-up"}' | as-resolve-policy | as-decide |
 		jq -c '.plan.create[0] += {host: "b"}' >"$BATS_TEST_TMPDIR/plan"
 }
@@ -274,6 +274,17 @@ on_b() { nsenter -t "$AS_RIG_DOCKER2_PID" -m "$@"; }
 	is "$(jq -r .error.code "$BATS_TEST_TMPDIR/out")" denied
 }
 
+@test "a registry that is silent: --timeout ends the run, and nothing is made" {
+	local registry
+	registry=$(awk '$4 == "registry" { print $1 }' "$AS_RIG/pids")
+	login
+	kill -STOP "$registry"
+	run as-clone --timeout 1s < <(plan reg)
+	kill -CONT "$registry"
+	is "$status" 75
+	is "$(names_b)" ''
+}
+
 @test "the registry cannot be reached: the error names it, and nothing is made" {
 	login
 	ip netns exec "$AS_RIG_DOCKER2_NETNS" ip route add unreachable "${AS_RIG_REGISTRY%:*}"
@@ -370,6 +381,17 @@ on_b() { nsenter -t "$AS_RIG_DOCKER2_PID" -m "$@"; }
 		api DELETE /networks/$n
 		b DELETE /networks/$n
 	done
+}
+
+@test "a copy that the host cannot have is refused before its image is brought" {
+	hosts 'image_transfer = yes'
+	IMAGE=app:1 elsewhere vol '"own":"1"' '{"HostConfig":{"Binds":["v1:/v"]}}'
+	run -1 --separate-stderr as-clone <"$BATS_TEST_TMPDIR/plan"
+	has "$stderr" 'v1 is on its host only'
+	is "$(jq -c '[.steps[].do]' <<<"$output")" '["create"]'
+	absent app:1
+	api DELETE '/containers/vol?force=1'
+	api DELETE /volumes/v1
 }
 
 @test "a path that is said to be on every host and is not there: refused, and no directory is made" {

@@ -54,7 +54,9 @@ int image_place(struct clone *c, struct record *r, struct placements *list, cons
                 struct err *err);
 const char *image_name(const struct source *s); /* that the source was made from */
 
-/* elsewhere.c: networks and volumes by name, and paths: REFUSED if the copy's host lacks one. */
+/* elsewhere.c: networks and volumes by name, and paths: REFUSED if the copy's host lacks one. Paths can only be asked
+ * for when the image is there. */
+int elsewhere_named(const struct copy *copy, const struct copy_request *request, struct err *err);
 int elsewhere_ready(const struct copy *copy, const struct copy_request *request, struct err *err);
 
 /* copy.c: one container. */
@@ -64,6 +66,9 @@ int read_live(struct clone *c, const struct record *r, const char *like, struct 
 /* What the record's `observed.remembered` keeps of the container of that name. */
 int read_remembered(const struct record *r, const char *name, struct source *s, struct err *err);
 void release_source(struct source *s);
+/* Whether a copy on another host than the source's could be made there, as far as that can be told without its image.
+ */
+int may_live_elsewhere(struct clone *c, const struct source *s, const struct copy *copy, struct err *err);
 /* create, connect, start: each looks before it does. A copy that cannot be started is taken away again. CONFLICT: the
  * name belongs to a container that is not of this operation. */
 int bring_up(struct clone *c, const struct source *s, struct copy *copy, const char *op_id, struct err *err);

@@ -214,6 +214,22 @@ static void undo(const struct copy *copy, const struct err *why)
 		(void)h->driver->remove(h->engine, copy->id, true, &gone, &err);
 }
 
+static bool is_elsewhere(const struct source *s, const struct copy *copy)
+{
+	return *s->host && strcmp(s->host, copy->host) != 0;
+}
+
+int may_live_elsewhere(struct clone *c, const struct source *s, const struct copy *copy, struct err *err)
+{
+	struct copy_request request = {0};
+
+	if (!is_elsewhere(s, copy))
+		return 0;
+	const int bad = make_request(c, s, copy, "", &request, err) || elsewhere_named(copy, &request, err);
+	copy_release(&request);
+	return bad ? -1 : 0;
+}
+
 int bring_up(struct clone *c, const struct source *s, struct copy *copy, const char *op_id, struct err *err)
 {
 	struct copy_request request = {0};
@@ -221,7 +237,7 @@ int bring_up(struct clone *c, const struct source *s, struct copy *copy, const c
 
 	const struct engine_host *h = copy->target;
 	int bad = make_request(c, s, copy, op_id, &request, err);
-	if (!bad && *s->host && strcmp(s->host, copy->host) != 0)
+	if (!bad && is_elsewhere(s, copy))
 		bad = elsewhere_ready(copy, &request, err);
 	if (!bad)
 		bad = copy_partners_run(&request, h->driver, h->engine, err);

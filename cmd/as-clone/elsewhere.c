@@ -170,13 +170,16 @@ static int ask_paths(const struct copy *copy, const struct copy_request *request
 	return -1;
 }
 
-int elsewhere_ready(const struct copy *copy, const struct copy_request *request, struct err *err)
+int elsewhere_named(const struct copy *copy, const struct copy_request *request, struct err *err)
 {
 	const struct engine_driver *driver = copy->target->driver;
 
 	if (driver->network_exists && ask_networks(copy, request, err) < 0)
 		return -1;
-	if (driver->volume_exists && ask_volumes(copy, request, err) < 0)
-		return -1;
-	return ask_paths(copy, request, err);
+	return driver->volume_exists ? ask_volumes(copy, request, err) : 0;
+}
+
+int elsewhere_ready(const struct copy *copy, const struct copy_request *request, struct err *err)
+{
+	return elsewhere_named(copy, request, err) < 0 ? -1 : ask_paths(copy, request, err);
 }

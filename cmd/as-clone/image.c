@@ -311,15 +311,16 @@ static void settle(struct placement *p, const struct err *err)
 	p->err = *err;
 }
 
-/* Somebody else may have brought it meanwhile. */
-static void place(struct clone *c, struct record *r, const struct source *s, struct placement *p)
+/* Somebody else may have brought it meanwhile. It is not brought for a copy that is refused anyway. */
+static void place(struct clone *c, struct record *r, const struct source *s, const struct copy *copy,
+                  struct placement *p)
 {
 	const int64_t began = clock_monotonic_ms();
 	struct move m = {.c = c, .to = p->host, .name = image_name(s), .id = p->id, .there = p->there, .said = began};
 	const char *how = "";
 	struct err why = {0};
 
-	if (look(&m, &why) == 0 || why.code != ERR_NOT_FOUND) {
+	if (look(&m, &why) == 0 || why.code != ERR_NOT_FOUND || may_live_elsewhere(c, s, copy, &why) < 0) {
 		settle(p, &why);
 		return;
 	}
@@ -372,7 +373,7 @@ int image_place(struct clone *c, struct record *r, struct placements *list, cons
 	} else if (!p->done) {
 		tasks_enter(c->hosts.tasks, &p->host->images);
 		if (!p->done)
-			place(c, r, s, p);
+			place(c, r, s, copy, p);
 		tasks_leave(c->hosts.tasks, &p->host->images);
 	}
 	if (p->err.code) {
