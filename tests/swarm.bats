@@ -19,12 +19,20 @@ setup() {
 teardown() {
 	local id
 	for id in $(api GET /services | jq -r '.[].ID'); do api DELETE "/services/$id" >/dev/null; done
-	wipe
-	eventually 30 no_tasks
+	eventually 30 no_containers
 }
 
 two_nodes() { [ "$(api GET /nodes | jq -c '[.[] | .Status.State]')" = '["ready","ready"]' ]; }
-no_tasks() { [ "$(for s in "$DOCKER_HOST" "$AS_RIG_DOCKER2_HOST"; do API_SOCKET=${s#unix://} api GET '/containers/json?all=1'; done | jq -s 'add | length')" = 0 ]; }
+
+# What is still there is taken away; a swarm that lost its service makes nothing new.
+no_containers() {
+	local s left=0
+	for s in "$DOCKER_HOST" "$AS_RIG_DOCKER2_HOST"; do
+		left=$((left + $(API_SOCKET=${s#unix://} api GET '/containers/json?all=1' | jq length)))
+		API_SOCKET=${s#unix://} wipe
+	done
+	[ "$left" = 0 ]
+}
 
 # conf [MORE]: the swarm as host "cluster", and what else there is
 conf() { printf '[host "cluster"]\nurl = %s\nengine = swarm\n%s\n' "$DOCKER_HOST" "${1:-}" >"$AUTOSCALE_CONF"; }
@@ -42,7 +50,7 @@ service() {
 # runs NAME N: exactly N tasks should run, and do
 runs() {
 	api GET "/tasks?filters=%7B%22service%22:%5B%22$1%22%5D%7D" |
-		jq -e --argjson n "$2" '[.[] | select(.DesiredState != "shutdown")] | length == $n and all(.DesiredState == "running" and .Status.State == "running")' >/dev/null
+		jq -e --argjson n "$2" '[.[] | select(.DesiredState == ("running", "ready"))] | length == $n and all(.DesiredState == "running" and .Status.State == "running")' >/dev/null
 }
 
 replicas() { api GET "/services/$1" | jq .Spec.Mode.Replicated.Replicas; }

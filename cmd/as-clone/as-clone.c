@@ -144,7 +144,7 @@ static void scale_up(struct batch *b, struct copy *copy)
 	show_progress(b);
 }
 
-/* A task: one copy, until it is ready. Waiting for that is no work, and so not counted by --jobs. */
+/* A task: one copy, until it is ready. */
 static void run_copy(void *ctx, size_t i)
 {
 	struct batch *b = ctx;

@@ -136,33 +136,38 @@ static void run(void *ctx, size_t item)
 
 /* ---- setting up ---- */
 
+/* A swarm heals by itself, and is not watched. */
 static int open_hosts(struct watch *w, struct err *err)
 {
 	const size_t most = TASKS_AT_ONCE - 1;
 
-	w->nhosts = w->f.conf.nhosts;
+	w->hosts = calloc(w->f.conf.nhosts, sizeof *w->hosts);
+	if (!w->hosts)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	if (engine_hosts_init(&w->engines, &w->f.conf, err) < 0)
+		return -1;
+	for (size_t i = 0; i < w->f.conf.nhosts; i++) {
+		struct engine_host *engine = engine_hosts_get(&w->engines, w->f.conf.hosts[i].name, err);
+		struct host *h = &w->hosts[w->nhosts];
+		if (!engine)
+			return -1;
+		if (!engine->driver->events)
+			continue;
+		*h = (struct host){.w = w, .name = engine->host->name, .known = json_object(), .looks = json_array()};
+		h->engine = engine;
+		h->stream.event = take_event;
+		h->stream.ctx = h;
+		w->nhosts++;
+	}
+	if (!w->nhosts)
+		return err_set(err, ERR_CONFIG, "host %s: an engine of kind %s has no events to watch", w->f.conf.hosts[0].name,
+		               w->engines.v[0].driver->name);
 	if (w->nhosts >= most)
 		return err_set(err, ERR_CONFIG, "more than %zu hosts: run an as-watch for each half of them", most - 1);
 	w->nhelpers = w->nhosts < most - w->nhosts ? w->nhosts : most - w->nhosts;
 	w->live = w->nhosts + w->nhelpers;
-	w->hosts = calloc(w->nhosts, sizeof *w->hosts);
 	w->helper_wake = calloc(w->nhelpers, sizeof *w->helper_wake);
-	if (!w->hosts || !w->helper_wake)
-		return err_set(err, ERR_TEMPORARY, "out of memory");
-	if (engine_hosts_init(&w->engines, &w->f.conf, err) < 0)
-		return -1;
-	for (size_t i = 0; i < w->nhosts; i++) {
-		struct host *h = &w->hosts[i];
-		*h = (struct host){.w = w, .name = w->f.conf.hosts[i].name, .known = json_object(), .looks = json_array()};
-		h->stream.event = take_event;
-		h->stream.ctx = h;
-		if (!(h->engine = engine_hosts_get(&w->engines, h->name, err)))
-			return -1;
-		if (!h->engine->driver->events)
-			return err_set(err, ERR_CONFIG, "host %s: an engine of kind %s has no events to watch", h->name,
-			               h->engine->driver->name);
-	}
-	return 0;
+	return w->helper_wake ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
 }
 
 static int open_descriptors(struct watch *w, struct err *err)

@@ -295,6 +295,46 @@ static int refuse_image_config(struct engine *e, const char *ref, json_t **confi
 	return refuse(e, err);
 }
 
+static int refuse_volume_or_network(struct engine *e, const char *name, bool *there, struct err *err)
+{
+	(void)name;
+	*there = false;
+	return refuse(e, err);
+}
+
+static int refuse_image_inspect(struct engine *e, const char *ref, json_t **doc, struct err *err)
+{
+	(void)ref;
+	*doc = NULL;
+	return refuse(e, err);
+}
+
+static int refuse_image_pull(struct engine *e, const char *ref, const char *auth, const struct image_watch *watch,
+                             struct err *err)
+{
+	(void)ref, (void)auth, (void)watch;
+	return refuse(e, err);
+}
+
+static int refuse_image_save(struct engine *e, const char *id, int fd, const struct image_watch *watch, struct err *err)
+{
+	(void)id, (void)fd, (void)watch;
+	return refuse(e, err);
+}
+
+static int refuse_image_load(struct engine *e, int fd, char id[80], const struct image_watch *watch, struct err *err)
+{
+	(void)fd, (void)watch;
+	id[0] = '\0';
+	return refuse(e, err);
+}
+
+static int refuse_image_tag(struct engine *e, const char *id, const char *name, struct err *err)
+{
+	(void)id, (void)name;
+	return refuse(e, err);
+}
+
 const struct engine_driver engine_swarm = {
 	.name = "swarm",
 	.open = swarm_open,
@@ -310,5 +350,12 @@ const struct engine_driver engine_swarm = {
 	.start = refuse_start,
 	.stop = refuse_stop,
 	.remove = refuse_remove,
+	.volume_exists = refuse_volume_or_network,
+	.image_inspect = refuse_image_inspect,
+	.image_pull = refuse_image_pull,
+	.image_save = refuse_image_save,
+	.image_load = refuse_image_load,
+	.image_tag = refuse_image_tag,
+	.network_exists = refuse_volume_or_network,
 	.scale = swarm_scale,
 };

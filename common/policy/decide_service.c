@@ -13,7 +13,7 @@ void service_read(struct decision *d)
 	d->swarm = member_is(service_of(d), "engine", "swarm");
 	if (!d->swarm)
 		return;
-	d->stopped = d->restarting = d->unknown = d->sick = 0;
+	d->stopped = d->restarting = d->unknown = d->sick = d->going = 0;
 	if (jv_int(jv_get(service_of(d), "replicas"), &replicas))
 		d->running = replicas;
 }
