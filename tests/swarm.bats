@@ -240,7 +240,7 @@ round() {
 	is "$(jq -c '.steps | map(select(.do == "create") | [.name, .host, .ok]) | sort' <<<"$output")" '[["db-1","node",true],["db-2","node",true]]'
 }
 
-@test "a single task is not removed or started by itself; values of the environment stay where they are" {
+@test "a single task is not started by us and needs no watching; values of the environment stay where they are" {
 	service web 1 '{"TaskTemplate":{"ContainerSpec":{"Env":["SECRET=canary","AUTOSCALE_MIN=1"]}}}'
 	eventually 30 runs web 1
 	run -0 as-inspect --full --remember web
@@ -248,6 +248,8 @@ round() {
 	is "$(jq -c '.observed | [.template.env, .template.variables, .template.create, .remembered]' <<<"$output")" '[["SECRET","AUTOSCALE_MIN"],{"AUTOSCALE_MIN":"1"},null,[]]'
 	run -1 --separate-stderr as-start < <(jq -c '.plan = {op: "start", start: [.observed.containers[0] | {id, name, host}]}' <<<"$output")
 	has "$stderr" 'a swarm makes, starts and removes the tasks of its services by itself'
+	run -78 as-watch
+	has "$output" 'an engine of kind swarm has no events to watch'
 }
 
 @test "a load balancer gets the tasks at their addresses in a network that it shares" {
