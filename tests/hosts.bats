@@ -8,15 +8,15 @@ teardown_file() { rig_down; }
 
 setup() {
 	fresh
-	PIDS=()
+	PIDS=() CUT=()
 	export HOME=$BATS_TEST_TMPDIR DOCKER_CONFIG=$BATS_TEST_TMPDIR/docker
 	unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH
 }
 
 teardown() {
-	local pid
+	local pid server
 	for pid in "${PIDS[@]}"; do kill "$pid"; done
-	for pid in docker docker2 docker3; do "$TOP/tests/rig/link" $pid up; done
+	for server in "${CUT[@]}"; do "$TOP/tests/rig/link" "$server" up; done
 	for API_SOCKET in "${DOCKER_HOST#unix://}" "${AS_RIG_DOCKER2_HOST#unix://}" "${AS_RIG_DOCKER3_HOST#unix://}" \
 		"${AS_RIG_PODMAN_HOST#unix://}"; do
 		wipe
@@ -207,6 +207,17 @@ no_ssh_left() { ! pgrep -f "ssh.*-p ${AS_RIG_SSHD_URL##*:} .*dial-stdio" >/dev/n
 	eventually 5 no_ssh_left
 }
 
+@test "over ssh twelve copies removed at once take nine logins at most: a server refuses when many come at a time" {
+	ssh_here
+	container web '{"autoscale.service":"web","autoscale.max":"13","autoscale.cooldown-down":"0"}' >/dev/null
+	plan set 13 | as-clone --jobs 16 >/dev/null
+	plan set 1 >"$BATS_TEST_TMPDIR/plan"
+	run -0 over_ssh as-remove --jobs 16 <"$BATS_TEST_TMPDIR/plan"
+	is "$(names)" web
+	logins=$(wc -l <"$BATS_TEST_TMPDIR/logins")
+	[ "$logins" -gt 1 ] && [ "$logins" -le 9 ]
+}
+
 @test "over ssh events come as they happen, and the login goes with the command" {
 	ssh_here
 	DOCKER_HOST=$AS_RIG_SSHD_URL as-watch >"$BATS_TEST_TMPDIR/events" 3>&- &
@@ -384,7 +395,7 @@ spread() {
 
 counts() { echo "$(on 1 running) $(on 2 running) $(on 3 running)"; }
 
-cut_off() { "$TOP/tests/rig/link" "$1" down; }
+cut_off() { CUT+=("$1") && "$TOP/tests/rig/link" "$1" down; }
 
 # within MS COMMAND...: and it takes no longer.
 within() {

@@ -45,10 +45,10 @@ struct dial {
 	char line[LINE_SIZE];
 };
 
-/* FNV-1a over the arguments and the NULs between them. */
-static void make_name(struct dial *d)
+/* FNV-1a over the lane, the arguments and the NULs between them. */
+static void make_name(struct dial *d, int lane)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	uint64_t hash = (UINT64_C(0xcbf29ce484222325) ^ (unsigned char)lane) * UINT64_C(0x100000001b3);
 
 	for (char *const *a = d->argv; *a; a++)
 		for (const char *p = *a;; p++) {
@@ -59,7 +59,7 @@ static void make_name(struct dial *d)
 	(void)snprintf(d->name, sizeof d->name, "dial:%016" PRIx64, hash);
 }
 
-struct dial *dial_new(const char *const *argv, struct err *err)
+struct dial *dial_new(const char *const *argv, int lane, struct err *err)
 {
 	struct dial *d = calloc(1, sizeof *d);
 
@@ -69,7 +69,7 @@ struct dial *dial_new(const char *const *argv, struct err *err)
 	for (size_t i = 0; argv[i]; i++)
 		if (i == ARGS_MAX - 1 || !(d->argv[i] = strdup(argv[i])))
 			goto bad;
-	make_name(d);
+	make_name(d, lane);
 	return d;
 bad:
 	(void)err_set(err, ERR_TEMPORARY, "out of memory");

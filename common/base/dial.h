@@ -14,12 +14,14 @@
 
 struct dial;
 
-/* argv, NULL at its end, is copied; argv[0] is looked for in PATH. NULL: TEMPORARY. */
-struct dial *dial_new(const char *const *argv, struct err *err);
+/* argv, NULL at its end, is copied; argv[0] is looked for in PATH. lane: a number that keeps connections apart whose
+ * program is the same. NULL: TEMPORARY. */
+struct dial *dial_new(const char *const *argv, int lane, struct err *err);
 struct dial *dial_hold(struct dial *d); /* one more holder; d */
 void dial_free(struct dial *d);         /* one holder less; NULL is fine */
 
-/* A name that no other program's arguments give, "dial:" and 16 digits: connections of one name may be mixed. */
+/* A name that no other program's arguments, or lane, give, "dial:" and 16 digits: connections of one name may be mixed.
+ */
 const char *dial_name(const struct dial *d);
 
 /* Starts the program. A socket that is still to be connected to *address, where *size bytes are room enough:

@@ -13,22 +13,56 @@
 
 #define API_OLDEST 24 /* 1.24: Docker 1.12 */
 #define API_NEWEST 47 /* 1.47: Docker 27; newer engines speak it too */
-#define DIALS 1       /* the same where each connection is a program: one login serves many calls */
 #define AT_ONCE 8     /* short calls in hand, and so connections; whoever makes longer ones bounds them */
+/* The same where each connection is a program: one login serves all short calls; an SSH server begins to refuse those
+ * who are not let in yet at 10 (MaxStartups, sshd_config(5)). */
+#define DIALS_SHORT 1
+#define DIALS_LONG 8
+
+/* Exchanges, each with a connection while it is used. */
+struct lane {
+	struct dial *dial;      /* NULL: the target's own way */
+	struct tasks_gate gate; /* for those that are counted */
+	struct exchange *free;
+};
 
 struct api {
 	const char *name; /* of the host */
 	struct where where;
 	struct tasks *tasks;
-	struct tasks_gate gate; /* of the short calls */
-	int version;            /* minor version that the calls speak; 0: not negotiated */
-	struct exchange *free;
+	/* Only where a connection is a program are the longer calls apart: they would take the connection, and the next
+	 * short call would need a login. */
+	struct lane quick, slow;
+	int version; /* minor version that the calls speak; 0: not negotiated */
 };
+
+static struct lane *lane_of(struct api *a, bool slow) { return slow && a->slow.dial ? &a->slow : &a->quick; }
+
+static struct exchange *new_exchange(struct api *a, struct lane *lane, struct err *err)
+{
+	struct exchange *x = calloc(1, sizeof *x);
+	char peer[300];
+
+	(void)snprintf(peer, sizeof peer, "host %.256s", a->name);
+	a->where.target.name = peer;
+	a->where.target.dial = lane->dial;
+	if (!x)
+		(void)err_set(err, ERR_TEMPORARY, "out of memory");
+	else if (!(x->http = http_new(&a->where.target, err))) {
+		free(x);
+		x = NULL;
+	}
+	a->where.target.name = NULL;
+	if (!x)
+		return NULL;
+	x->api = a;
+	x->lane = lane;
+	return x;
+}
 
 struct api *api_open(const struct conf_host *host, struct tasks *tasks, struct err *err)
 {
 	struct api *a = calloc(1, sizeof *a);
-	char peer[300];
 
 	if (!a) {
 		(void)err_set(err, ERR_TEMPORARY, "out of memory");
@@ -36,46 +70,43 @@ struct api *api_open(const struct conf_host *host, struct tasks *tasks, struct e
 	}
 	a->name = host->name;
 	a->tasks = tasks;
-	a->gate.width = AT_ONCE;
-	if (where_find(host, &a->where, err) < 0) {
-		free(a);
-		return NULL;
-	}
-	(void)snprintf(peer, sizeof peer, "host %.256s", host->name);
+	a->quick.gate.width = AT_ONCE;
+	if (where_find(host, &a->where, err) < 0)
+		goto bad;
 	a->where.target.hint = "is the engine running? is its url, or DOCKER_HOST, right?";
 	a->where.target.header = "Api-Version";
 	a->where.target.tasks = tasks;
-	a->where.target.name = peer;
 	if (a->where.argv[0]) {
-		a->gate.width = DIALS;
-		if (!(a->where.target.dial = dial_new(a->where.argv, err))) {
-			free(a);
-			return NULL;
-		}
+		a->quick.gate.width = DIALS_SHORT;
+		a->slow.gate.width = DIALS_LONG;
+		if (!(a->quick.dial = dial_new(a->where.argv, 0, err)) || !(a->slow.dial = dial_new(a->where.argv, 1, err)))
+			goto bad;
 	}
 	/* The first connection is made here, so that a target which cannot be is found out. */
-	a->free = calloc(1, sizeof *a->free);
-	if (!a->free || !(a->free->http = http_new(&a->where.target, err))) {
-		if (!a->free)
-			(void)err_set(err, ERR_TEMPORARY, "out of memory");
-		api_close(a);
-		return NULL;
-	}
-	a->free->api = a;
-	a->where.target.name = NULL;
-	return a;
+	if ((a->quick.free = new_exchange(a, &a->quick, err)))
+		return a;
+bad:
+	api_close(a);
+	return NULL;
 }
 
-void api_close(struct api *a)
+static void empty(struct lane *lane)
 {
-	for (struct exchange *x = a ? a->free : NULL, *next; x; x = next) {
+	for (struct exchange *x = lane->free, *next; x; x = next) {
 		next = x->next;
 		http_free(x->http);
 		buf_release(&x->reply);
 		free(x);
 	}
-	if (a)
-		dial_free(a->where.target.dial);
+	dial_free(lane->dial);
+}
+
+void api_close(struct api *a)
+{
+	if (!a)
+		return;
+	empty(&a->quick);
+	empty(&a->slow);
 	free(a);
 }
 
@@ -83,28 +114,17 @@ const char *api_host(const struct api *a) { return a->name; }
 
 /* ---- exchanges ---- */
 
-static struct exchange *take(struct api *a, struct err *err)
+static struct exchange *take(struct api *a, bool slow, struct err *err)
 {
-	struct exchange *x = a->free;
-	char peer[300];
+	struct lane *lane = lane_of(a, slow);
+	struct exchange *x = lane->free;
 
-	if (x) {
-		a->free = x->next;
-	} else {
-		x = calloc(1, sizeof *x);
-		(void)snprintf(peer, sizeof peer, "host %.256s", a->name);
-		a->where.target.name = peer;
-		if (x && !(x->http = http_new(&a->where.target, err))) {
-			free(x);
-			x = NULL;
-		} else if (!x) {
-			(void)err_set(err, ERR_TEMPORARY, "out of memory");
-		}
-		a->where.target.name = NULL;
-	}
+	if (x)
+		lane->free = x->next;
+	else
+		x = new_exchange(a, lane, err);
 	if (!x)
 		return NULL;
-	x->api = a;
 	x->status = 0;
 	x->next = NULL;
 	x->reply.max = HTTP_BODY_MAX;
@@ -117,8 +137,8 @@ void api_done(struct exchange *x)
 		return;
 	if (x->reply.max > HTTP_BODY_MAX) /* a long list is not kept */
 		buf_release(&x->reply);
-	x->next = x->api->free;
-	x->api->free = x;
+	x->next = x->lane->free;
+	x->lane->free = x;
 }
 
 static int negotiate(struct api *a, struct exchange *x, struct err *err)
@@ -151,16 +171,17 @@ int api_version(struct api *a, struct err *err)
 {
 	if (a->version)
 		return a->version;
-	struct exchange *x = take(a, err);
+	struct exchange *x = take(a, false, err);
 	const int bad = x ? negotiate(a, x, err) : -1;
 	api_done(x);
 	return bad ? -1 : a->version;
 }
 
 /* An exchange with the whole path. NULL: err. */
-static struct exchange *prepare(struct api *a, char path[API_PATH], const char *fmt, va_list ap, struct err *err)
+static struct exchange *prepare(struct api *a, bool slow, char path[API_PATH], const char *fmt, va_list ap,
+                                struct err *err)
 {
-	struct exchange *x = take(a, err);
+	struct exchange *x = take(a, slow, err);
 
 	if (x && !a->version && negotiate(a, x, err) < 0) {
 		api_done(x);
@@ -181,11 +202,12 @@ static struct exchange *call(struct api *a, struct err *err, const char *method,
                              size_t max, const char *fmt, va_list ap)
 {
 	char path[API_PATH], *text = NULL;
+	struct tasks_gate *gate = call_ms && !a->slow.dial ? NULL : &lane_of(a, call_ms != 0)->gate;
 	int bad = 0;
 
-	if (!call_ms)
-		tasks_enter(a->tasks, &a->gate);
-	struct exchange *x = prepare(a, path, fmt, ap, err);
+	if (gate)
+		tasks_enter(a->tasks, gate);
+	struct exchange *x = prepare(a, call_ms != 0, path, fmt, ap, err);
 	if (x && body && !(text = json_dumps(body, JSON_COMPACT)))
 		bad = err_set(err, ERR_TEMPORARY, "out of memory");
 	if (x && !bad) {
@@ -193,8 +215,8 @@ static struct exchange *call(struct api *a, struct err *err, const char *method,
 		bad =
 			http_call(x->http, method, path, text, text ? strlen(text) : 0, NULL, call_ms, &x->reply, &x->status, err);
 	}
-	if (!call_ms)
-		tasks_leave(a->tasks, &a->gate);
+	if (gate)
+		tasks_leave(a->tasks, gate);
 	free(text);
 	if (!x || !bad)
 		return x;
@@ -230,7 +252,7 @@ struct exchange *api_stream(struct api *a, struct err *err, const char *method, 
 	va_list ap;
 
 	va_start(ap, fmt);
-	struct exchange *x = prepare(a, path, fmt, ap, err);
+	struct exchange *x = prepare(a, true, path, fmt, ap, err);
 	va_end(ap);
 	if (!x)
 		return NULL;

@@ -29,6 +29,7 @@ struct exchange {
 	long status;      /* HTTP's */
 	struct buf reply; /* the answer's body */
 	struct api *api;
+	struct lane *lane;
 	struct http *http;
 	struct exchange *next; /* of the free ones */
 };
