@@ -108,7 +108,8 @@ run_in() {
 	api POST "/exec/$id/start" '{"Detach":true}' >/dev/null
 }
 
-service() { container "$1" "{\"autoscale.service\":\"$1\"}" "${2:-{\}}" >/dev/null; }
+# service NAME [EXTRA-CREATE-JSON]: without a network it starts in half the time
+service() { container "$1" "{\"autoscale.service\":\"$1\"}" "$(jq -c '.HostConfig.NetworkMode = "none"' <<<"${2:-{\}}")" >/dev/null; }
 
 # ---- the line: from event to serving ----
 
@@ -147,6 +148,7 @@ service() { container "$1" "{\"autoscale.service\":\"$1\"}" "${2:-{\}}" >/dev/nu
 	run_in web touch /tmp/eat
 	eventually 10 told '.alert.action == "start"'
 	serves_again 'out of memory' '.alert.action == "start" and .alert.labels.oom == "true"'
+	is "$(jq -r 'select(.plan.op == "start") | .plan.reason' "$OUT" | head -n 1)" '0 -> 1: 1 stopped, out of memory (exit code 137)'
 	is "$(names) $(running)" 'web 1'
 }
 
@@ -336,8 +338,8 @@ idle_second() {
 	api POST '/containers/halted/stop?t=0' >/dev/null
 	api DELETE '/containers/gone?force=1' >/dev/null
 	service new
-	for _ in $(seq 300); do echo "url = http://localhost/containers/busy/kill?signal=CONT"; done |
-		curl -s --unix-socket "$API_SOCKET" -X POST -K - >/dev/null
+	for _ in $(seq 260); do echo "url = http://localhost/containers/busy/kill?signal=CONT"; done |
+		curl -sZ --parallel-max 8 --unix-socket "$API_SOCKET" -X POST -K - >/dev/null
 	is "$(api GET "/events?since=1&until=$(date +%s)" | jq -c 'select(.Action == "die" or .Action == "destroy")')" '' 'the engine has forgotten'
 	proxy
 	eventually 10 told '.service == "halted" and .alert.action == "start"'

@@ -14,7 +14,7 @@ bool start_stopped(struct decision *d)
 {
 	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
 	struct jv_member m;
-	char name[NAME];
+	char name[NAME], why[64] = "";
 	int64_t n = 0;
 
 	if (!available(d, "start"))
@@ -28,13 +28,14 @@ bool start_stopped(struct decision *d)
 			continue;
 		}
 		plan_target(&d->start, m.value);
+		container_cause(m.value, why, sizeof why);
 		n++;
 	}
 	if (!n)
 		return false;
 	d->op = "start";
 	d->to = d->from + n;
-	plan_say(d, "%lld stopped", (long long)n);
+	plan_say(d, "%lld stopped%s", (long long)n, n == 1 ? why : "");
 	plan_trace(d, "available", d->from, d->to, "stopped containers are started");
 	return true;
 }
