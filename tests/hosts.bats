@@ -478,3 +478,17 @@ within() {
 	run -1 --separate-stderr within 5000 as-inspect web
 	is "$(jq -c '[.error.code, .error.retry, has("observed")]' <<<"$output")" '["unavailable",true,false]'
 }
+
+@test "Podman: a container that was killed, started and deleted is told of, as by any engine" {
+	on podman service
+	podman as-watch --resync 0 --settle 0 --state "$BATS_TEST_TMPDIR/state" >"$BATS_TEST_TMPDIR/out" 3>&- &
+	PIDS+=($!)
+	eventually 10 test -e "$BATS_TEST_TMPDIR/state"
+	on podman api POST /containers/web/kill >/dev/null
+	eventually 10 grep -q '"action":"start"' "$BATS_TEST_TMPDIR/out"
+	on podman api POST /containers/web/start >/dev/null
+	eventually 10 grep -q '"action":"attach"' "$BATS_TEST_TMPDIR/out"
+	on podman api DELETE '/containers/web?force=1' >/dev/null
+	eventually 10 grep -q '"action":"recreate"' "$BATS_TEST_TMPDIR/out"
+	is "$(jq -c '[.alert.action, .alert.value]' "$BATS_TEST_TMPDIR/out" | sed -n '1,2p' | tr '\n' ' ')" '["start",137] ["attach",null] '
+}

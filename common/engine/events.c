@@ -68,10 +68,11 @@ static int take(void *ctx, const char *p, size_t n, struct err *err)
 	return buf_ok(&l->part, err) < 0 ? err_prefix(err, "host %s: an event", l->host) : 0;
 }
 
-/* `kill` is left out: what kills is followed by die. Other programs' `exec_create` of every health check, too. */
+/* `kill` is left out: what kills is followed by die. Other programs' `exec_create` of every health check, too. Podman
+ * wants to be asked for `died`, and then says `die`. */
 #define FILTER                             \
 	"{\"type\":[\"container\"],\"event\":" \
-	"[\"die\",\"stop\",\"oom\",\"destroy\",\"remove\",\"start\",\"health_status\"]}"
+	"[\"die\",\"died\",\"stop\",\"oom\",\"destroy\",\"remove\",\"start\",\"health_status\"]}"
 
 int events_follow(struct api *a, struct engine_events *w, struct err *err)
 {
