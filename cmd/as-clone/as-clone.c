@@ -189,7 +189,7 @@ static int make_copies(struct clone *c, struct record *r, struct copy *copies, s
 		b.images.v ? tasks_run(c->hosts.tasks, n, run_copy, &b, err) : err_set(err, ERR_TEMPORARY, "out of memory");
 	front_progress(&c->f, NULL);
 	release_source(&b.live);
-	free(b.images.v);
+	image_release(&b.images);
 	return bad;
 }
 

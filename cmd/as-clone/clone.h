@@ -21,7 +21,8 @@ struct copy {
 	json_t *notes; /* what it does not have, or shares, and why */
 	int64_t ms;    /* for create and start */
 	struct engine_host *target;
-	char image[80]; /* id of its image on the target; "": not known */
+	char image[80];          /* id of its image on the target; "": not known */
+	struct placement *place; /* of that image; NULL: not known */
 };
 
 /* The source of a record's copies, read from the engine by id: the record holds no values of the environment. */
@@ -41,6 +42,9 @@ struct placements {
 		struct engine_host *host;
 		char id[80];    /* at the source */
 		char there[80]; /* on the host, where engines store images otherwise */
+		json_t *config; /* its Config; NULL: not known */
+		char named[80]; /* id of what the image's name means on the host by now; "": nothing */
+		char name[256]; /* that this was asked for; "": none yet */
 		bool done;
 		struct err err;
 	} * v; /* as many as there are copies */
@@ -52,6 +56,7 @@ struct placements {
  * be done. */
 int image_place(struct clone *c, struct record *r, struct placements *list, const struct source *s, struct copy *copy,
                 struct err *err);
+void image_release(struct placements *list);
 const char *image_name(const struct source *s); /* that the source was made from */
 
 /* elsewhere.c: networks and volumes by name, and paths: REFUSED if the copy's host lacks one. Paths can only be asked

@@ -65,13 +65,48 @@ void release_source(struct source *s)
 
 /* ---- one copy ---- */
 
+/* The id that the image's name means on the copy's host by now, "" for none; asked once for copies of one record. */
+static int ask_name(const struct copy *copy, const char *name, char id[80], struct err *err)
+{
+	struct placement *p = copy->place;
+	struct err gone = {0};
+
+	id[0] = '\0';
+	if (p && *name && strcmp(p->name, name) == 0) {
+		(void)snprintf(id, 80, "%s", p->named);
+		return 0;
+	}
+	if (copy->target->driver->image_id(copy->target->engine, name, id, &gone) < 0 && gone.code != ERR_NOT_FOUND) {
+		*err = gone;
+		return -1;
+	}
+	if (p && strlen(name) < sizeof p->name) {
+		(void)snprintf(p->named, sizeof p->named, "%s", id);
+		(void)snprintf(p->name, sizeof p->name, "%s", name);
+	}
+	return 0;
+}
+
+/* The configuration of the copy's image, new; NULL: it cannot be had. */
+static json_t *ask_config(const struct source *s, const struct copy *copy)
+{
+	const char *image = *copy->image ? copy->image : json_string_value(json_object_get(s->doc, "Image"));
+	json_t *config = NULL;
+	struct err none;
+
+	if (copy->place && copy->place->config)
+		return json_incref(copy->place->config);
+	if (image && copy->target->driver->image_config(copy->target->engine, image, &config, &none) < 0)
+		config = NULL;
+	return config;
+}
+
 /* A container that is gone: its own request, from the image it had, whatever its tag means by now. */
 static int make_again(const struct source *s, const struct copy *copy, const char *op_id, struct copy_request *out,
                       struct err *err)
 {
 	const char *image = json_string_value(json_object_get(s->create, "Image"));
 	char now[80] = "";
-	struct err gone = {0};
 	int bad = 0;
 
 	out->create = json_deep_copy(s->create);
@@ -79,11 +114,8 @@ static int make_again(const struct source *s, const struct copy *copy, const cha
 	json_t *labels = json_object_get(out->create, "Labels");
 	if (json_is_object(labels))
 		bad = json_object_set_new(labels, "autoscale.op", json_string(op_id));
-	if (image && copy->target->driver->image_id(copy->target->engine, image, now, &gone) < 0 &&
-	    gone.code != ERR_NOT_FOUND) {
-		*err = gone;
+	if (image && ask_name(copy, image, now, err) < 0)
 		return -1;
-	}
 	const char *pinned = *copy->image ? copy->image : s->image_id;
 	if (*pinned && strcmp(now, pinned) != 0)
 		bad |= json_object_set_new(out->create, "Image", json_string(pinned));
@@ -99,19 +131,12 @@ static int make_request(const struct clone *c, const struct source *s, const str
 	const char *of = label_of(s->doc, "autoscale.copy-of");
 	const char *image = json_string_value(json_object_get(json_object_get(s->doc, "Config"), "Image"));
 	char image_id[80] = "";
-	struct err gone = {0};
-	json_t *config = NULL;
 
 	if (s->create)
 		return make_again(s, copy, op_id, out, err);
-	const struct engine_driver *driver = copy->target->driver;
-	if (image && driver->image_id(copy->target->engine, image, image_id, &gone) < 0 && gone.code != ERR_NOT_FOUND) {
-		*err = gone;
+	if (image && ask_name(copy, image, image_id, err) < 0)
 		return -1;
-	}
-	const char *source_image = *copy->image ? copy->image : json_string_value(json_object_get(s->doc, "Image"));
-	if (source_image && driver->image_config(copy->target->engine, source_image, &config, &gone) < 0)
-		config = NULL;
+	json_t *config = ask_config(s, copy);
 	const struct copy_options o = {
 		.name = copy->name,
 		.copy_of = of ? of : json_string_value(json_object_get(s->doc, "Id")),

@@ -23,6 +23,7 @@ struct move {
 	const char *name, *id;               /* as the source was made from it */
 	json_t *source;                      /* the image at the source's host; NULL: it is not there any more */
 	char *there;                         /* 80 bytes: its id on `to` */
+	json_t **config;                     /* its configuration there */
 	int64_t said;                        /* when progress was told last */
 };
 
@@ -53,6 +54,8 @@ static int look(struct move *m, struct err *err)
 	if (m->to->driver->image_inspect(m->to->engine, m->id, &doc, err) < 0)
 		return -1;
 	(void)snprintf(m->there, 80, "%s", text_of(doc, "Id"));
+	json_decref(*m->config);
+	*m->config = json_incref(json_object_get(doc, "Config"));
 	json_decref(doc);
 	return 0;
 }
@@ -316,7 +319,13 @@ static void place(struct clone *c, struct record *r, const struct source *s, con
                   struct placement *p)
 {
 	const int64_t began = clock_monotonic_ms();
-	struct move m = {.c = c, .to = p->host, .name = image_name(s), .id = p->id, .there = p->there, .said = began};
+	struct move m = {.c = c,
+	                 .to = p->host,
+	                 .name = image_name(s),
+	                 .id = p->id,
+	                 .there = p->there,
+	                 .config = &p->config,
+	                 .said = began};
 	const char *how = "";
 	struct err why = {0};
 
@@ -365,7 +374,7 @@ int image_place(struct clone *c, struct record *r, struct placements *list, cons
 		*p = (struct placement){.host = copy->target};
 		(void)snprintf(p->id, sizeof p->id, "%s", id);
 	}
-	struct move m = {.c = c, .to = p->host, .id = p->id, .there = p->there};
+	struct move m = {.c = c, .to = p->host, .id = p->id, .there = p->there, .config = &p->config};
 	struct err why = {0};
 	/* What is there waits for no other image. */
 	if (!p->done && (look(&m, &why) == 0 || why.code != ERR_NOT_FOUND)) {
@@ -381,5 +390,13 @@ int image_place(struct clone *c, struct record *r, struct placements *list, cons
 		return -1;
 	}
 	(void)snprintf(copy->image, sizeof copy->image, "%s", p->there);
+	copy->place = p;
 	return 0;
+}
+
+void image_release(struct placements *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		json_decref(list->v[i].config);
+	free(list->v);
 }
