@@ -18,7 +18,9 @@ static bool index_taken(const struct decision *d, int64_t index)
 		if (strcmp(name, want) == 0 || jv_int_or(jv_get(m.value, "index"), -1) == index)
 			return true;
 	}
-	for (size_t i = 0; d->before && i + sizeof index <= d->before->indexes.n; i += sizeof index) {
+	if (!d->before || planned_names_free(d->before, d->in))
+		return false;
+	for (size_t i = 0; i + sizeof index <= d->before->indexes.n; i += sizeof index) {
 		int64_t used;
 		memcpy(&used, d->before->indexes.p + i, sizeof used);
 		if (used == index)

@@ -8,6 +8,7 @@
 #include "base/banned.h"
 
 #define BUCKETS 4096
+#define NAMES_KEPT_MS (10 * 60 * 1000)
 
 struct decide_state {
 	struct planned *bucket[BUCKETS];
@@ -40,6 +41,11 @@ static struct planned **planned_slot(struct decide_state *s, const char *service
 }
 
 struct planned *planned_get(struct decide_state *s, const char *service) { return *planned_slot(s, service); }
+
+bool planned_names_free(const struct planned *p, const struct decide_input *in)
+{
+	return jv_int_or(jv_get(in->history, "generation"), 0) >= p->generation && in->now - p->at > NAMES_KEPT_MS;
+}
 
 static struct planned *planned_new(const char *service, struct err *err)
 {
@@ -81,6 +87,8 @@ int planned_note(struct decide_state *s, const struct decide_input *in, struct j
 		return -1;
 	if (generation >= p->generation) /* the history tells of the earlier ones by now */
 		buf_reset(&p->repairs);
+	if (planned_names_free(p, in))
+		buf_reset(&p->indexes);
 	(void)snprintf(p->id, sizeof p->id, "%s", in->id);
 	p->at = in->now;
 	p->to = jv_int_or(jv_get(plan, "to"), from);

@@ -29,13 +29,16 @@ struct planned {
 	int64_t generation; /* that it will get */
 	bool out, in;       /* direction */
 	bool repair;        /* it starts or makes again */
-	struct buf indexes; /* taken by its plan: int64_t each */
+	struct buf indexes; /* taken by its plans, int64_t each, until planned_names_free */
 	struct buf repairs; /* of this stream that no history has shown yet, oldest first: struct repaired each */
 	struct planned *next;
 };
 
 /* The service's last plan of this stream that acts, or NULL. */
 struct planned *planned_get(struct decide_state *s, const char *service);
+/* May the names of its plans be given again? Once a history shows the last one and it is a while ago: then the
+ * observation shows which of them are there. A stream may last for months. */
+bool planned_names_free(const struct planned *p, const struct decide_input *in);
 /* Notes a plan that acts. TEMPORARY: no memory. */
 int planned_note(struct decide_state *s, const struct decide_input *in, struct jv plan, struct err *err);
 

@@ -471,6 +471,22 @@ static void one_stream(void)
 	decide_state_free(state);
 }
 
+/* A stream that goes on for days gives a name again once its container is gone. */
+static void long_stream(void)
+{
+	struct decide_state *state = decide_state_new();
+	struct scene s = {.containers = "[" WEB "]", .policy = "{'min':2,'max':5}", .generation = 3};
+
+	IS_STR(brief(plan_in(state, &s)), "scale-up 1 2 [] [web-1] []", "a copy is planned");
+	s.generation = 4;
+	s.later = 60000;
+	IS_STR(brief(plan_in(state, &s)), "scale-up 1 2 [] [web-2] []", "a minute later its name may still be in use");
+	s.generation = 5;
+	s.later += 600001;
+	IS_STR(brief(plan_in(state, &s)), "scale-up 1 2 [] [web-1] []", "later what is there is what is seen");
+	decide_state_free(state);
+}
+
 int main(void)
 {
 	stopped_and_missing();
@@ -478,5 +494,6 @@ int main(void)
 	unhealthy();
 	crash_loops();
 	one_stream();
+	long_stream();
 	return DONE();
 }
