@@ -64,13 +64,52 @@ int check_portable(struct work *w)
 	return work_refuse(w, text);
 }
 
-/* ---- containers whose namespace it shares ---- */
+/* ---- containers that it needs ---- */
 
 static const char *partner(const json_t *create, size_t i)
 {
 	const char *mode = doc_str(doc_get(create, "HostConfig"), namespaces[i]);
 
 	return has_prefix(mode, "container:") ? mode + strlen("container:") : NULL;
+}
+
+/* Engines say nothing when a link in a network of the user's leads nowhere. */
+static int check_links(const json_t *endpoint, const struct engine_driver *driver, struct engine *engine,
+                       struct err *err)
+{
+	const json_t *links = doc_get(endpoint, "Links");
+	char name[PATH_TEXT];
+
+	for (size_t i = 0; i < json_array_size(links); i++) {
+		const char *link = json_string_value(json_array_get(links, i));
+		json_t *doc = NULL;
+		if (!link)
+			continue;
+		link += *link == '/';
+		(void)snprintf(name, sizeof name, "%.*s", (int)strcspn(link, ":"), link);
+		if (driver->inspect(engine, name, &doc, err) < 0)
+			return err->code != ERR_NOT_FOUND
+			           ? -1
+			           : err_set(err, ERR_REFUSED,
+			                     "it cannot be made: its link %.80s leads to a container that is gone", link);
+		json_decref(doc);
+	}
+	return 0;
+}
+
+static int check_all_links(const struct copy_request *r, const struct engine_driver *driver, struct engine *engine,
+                           struct err *err)
+{
+	const char *name;
+	json_t *endpoint;
+
+	json_object_foreach(doc_get(r->create, "NetworkingConfig.EndpointsConfig"), name, endpoint)
+		if (check_links(endpoint, driver, engine, err) < 0)
+			return -1;
+	for (size_t i = 0; i < json_array_size(r->connect); i++)
+		if (check_links(doc_get(json_array_get(r->connect, i), "endpoint"), driver, engine, err) < 0)
+			return -1;
+	return 0;
 }
 
 int copy_partners_run(const struct copy_request *r, const struct engine_driver *driver, struct engine *engine,
@@ -90,7 +129,7 @@ int copy_partners_run(const struct copy_request *r, const struct engine_driver *
 			return err_set(err, ERR_REFUSED, "it cannot be made: the container whose %s it shares, %.64s, %s",
 			               namespaces[i], id, bad ? "is gone" : "does not run: start it first");
 	}
-	return 0;
+	return check_all_links(r, driver, engine, err);
 }
 
 int copy_partner_names(struct copy_request *r, const struct engine_driver *driver, struct engine *engine,

@@ -13,7 +13,10 @@ static const struct {
 	const char *field;
 	bool address; /* only one container can have it: sent in a recreation, or by autoscale.address = keep */
 } endpoint_rules[] = {
-	{"Links", false}, {"DriverOpts", false}, {"IPAMConfig", true}, /* a fixed address */
+	{"Links", false},
+	{"DriverOpts", false},
+	{"GwPriority", false}, /* from API 1.48 on */
+	{"IPAMConfig", true},  /* a fixed address */
 };
 
 const char *networks_primary(const struct work *w)

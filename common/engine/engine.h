@@ -207,7 +207,8 @@ void copy_release(struct copy_request *r);
 
 /* What only the engine knows of a request. The first two may be asked before create, the last after it. */
 
-/* REFUSED: a container whose network, process ids or shared memory it shares is gone or does not run. */
+/* REFUSED: a container whose network, process ids or shared memory it shares is gone or does not run, or one that it is
+ * linked to is gone. */
 int copy_partners_run(const struct copy_request *r, const struct engine_driver *driver, struct engine *engine,
                       struct err *err);
 /* For a recreation: a volume that is gone is noted, "data_lost: PATH (...)", and if it had no name a new one takes its
