@@ -17,7 +17,7 @@ after() { AFTER[$1]=$2; }
 # ---- making them ----
 
 setup_file() {
-	rig_up docker
+	rig_up docker podman
 	net=${AS_RIG_DOCKER_ADDR%.255.2}
 	export N1=$net.201 N2=$net.202 B1=$BATS_FILE_TMPDIR/b1 AUTOSCALE_CONF=$BATS_FILE_TMPDIR/as.conf
 	export ROWS=$BATS_FILE_TMPDIR
@@ -57,7 +57,7 @@ make_case() {
 plan_for() {
 	jq -nc --arg like "$(api GET "/containers/$1/json" | jq -r .Id)" --arg name "$2" --arg op "${3:-op-$2}" '{v: 1, id: $op,
 		now: "2026-11-24T12:00:00.000Z", service: "shop", observed: {template: {host: "local"}, containers: []},
-		policy: {ready_timeout: 20}, intent: {op_id: $op, state: "new"},
+		policy: {ready_timeout: 60}, intent: {op_id: $op, state: "new"},
 		plan: {op: "scale-up", create: [{name: $name, host: "local", like: $like, index: 1}]}}'
 }
 
@@ -73,7 +73,14 @@ teardown() {
 	for id in $(api GET '/containers/json?all=1' | jq -r '.[] | select(.Names[0] | test("^/t")) | .Id'); do
 		api DELETE "/containers/$id?force=1&v=1" >/dev/null
 	done
+	case $BATS_TEST_DESCRIPTION in Podman*) podman podman_wipe ;; esac
 }
+
+podman_wipe() {
+	docker ps -aq | xargs -r docker rm -fv
+	docker volume ls -q | xargs -r docker volume rm
+	docker network ls -q --filter name=p1 | xargs -r docker network rm
+} >/dev/null
 
 # ---- looking at them ----
 
@@ -531,6 +538,28 @@ drop_volumes() { jq -r '.Mounts[].Name | select(. != "v1")' "$AT"/[sc] | sort -u
 	is "$(grep -c 'POST' "$AT/log")" 0
 }
 
+@test "a link that leads to a container that is gone is refused, as the engine would say nothing" {
+	docker run -d --name tpeer --network n1 webapp:1 >/dev/null
+	docker run -d --name t1 --network n1 --link tpeer:db webapp:1 >/dev/null
+	docker run -d --name t2 --network n2 webapp:1 >/dev/null
+	docker network connect --link tpeer:db n1 t2
+	docker rm -f tpeer >/dev/null
+	for source in t1 t2; do
+		run -1 --separate-stderr clone_of $source tcopy
+		is "$(jq -r .error.code <<<"$output")" refused
+		has "$stderr" 'its link tpeer:db leads to a container that is gone'
+	done
+}
+
+@test "volumes of a container that is gone: the engine's 400 is reported, and nothing is left" {
+	docker run -d --name tpeer -v /anon webapp:1 >/dev/null
+	docker run -d --name t1 --volumes-from tpeer webapp:1 >/dev/null
+	docker rm -f tpeer >/dev/null
+	run -1 --separate-stderr clone_of t1 tcopy
+	has "$stderr" 'No such container: tpeer'
+	is "$(names | tr ' ' '\n' | grep '^t' | tr '\n' ' ')" 't1 '
+}
+
 @test "a setting that the engine's API does not know is refused by its name, and nothing is left" {
 	docker create --name t1 --label autoscale.service=shop -v /anon webapp:1 >/dev/null
 	fresh
@@ -660,4 +689,49 @@ compose() {
 	compose '{"autoscale.compose":"keep"}' up -d
 	is "$(names | tr ' ' '\n' | grep '^t' | tr '\n' ' ')" 'tc_shop_1 '
 	compose '{}' down
+}
+
+# ---- Podman ----
+
+# Its answers to the same API; health checks need systemd there, so no source here has one.
+podman() { DOCKER_HOST=$AS_RIG_PODMAN_HOST API_SOCKET=${AS_RIG_PODMAN_HOST#unix://} AS_RIG_NETNS=$AS_RIG_PODMAN_NETNS "$@"; }
+
+@test "Podman: a copy is what the source is; what it says otherwise than it is told is mended" {
+	podman docker network create p1 >/dev/null
+	podman docker run -d --name t1 --network p1 --network-alias web --cpus 0.5 --memory 64m --memory-swap 128m -e A=1 \
+		--cap-drop CHOWN --read-only --tmpfs /t:size=64k --restart on-failure:3 webapp:1 >/dev/null
+	podman api GET /containers/t1/json >"$AT/s"
+	is "$(jq -c '[.HostConfig.CpuQuota, .HostConfig.NetworkMode, .HostConfig.Runtime, (.Config.Env | index("container=podman") != null)]' "$AT/s")" '[50000,"bridge","oci",true]' 'what is mended is there'
+	run -0 podman clone_of t1 tcopy
+	podman api GET /containers/tcopy/json >"$AT/c"
+	f='.Config.Hostname = null | .Config.Env |= (map(select(startswith("HOSTNAME=") | not)) | sort) | .Config.Labels |= with_entries(select(.key | startswith("autoscale.") | not))
+		| [.Config, .HostConfig, .Image, .State.Running, (.NetworkSettings.Networks | map_values(.Aliases - [$own]))]'
+	is "$(jq -S --arg own "$(jq -r '.Id[0:12]' "$AT/c")" "$f" "$AT/c")" "$(jq -S --arg own "$(jq -r '.Id[0:12]' "$AT/s")" "$f" "$AT/s")"
+	is "$(jq -c '.NetworkSettings.Networks.p1.Aliases - [.Id[0:12]]' "$AT/c")" '["web"]'
+}
+
+@test "Podman: volumes are fresh in a copy, come back with what was deleted, and are named when they are lost" {
+	fresh
+	podman docker run -d --name t1 --no-healthcheck --label autoscale.service=shop -v /anon -v tv:/v img:1 >/dev/null
+	podman clone_of t1 tcopy >/dev/null
+	is "$({ podman api GET /containers/t1/json; podman api GET /containers/tcopy/json; } | jq -r '.Mounts[].Name' | sort | uniq -c | awk '{ print $1 }' | sort | tr '\n' ' ')" '1 1 1 1 2 '
+	podman docker exec t1 touch /anon/kept
+	podman as-inspect --remember shop >/dev/null
+	podman docker rm -f t1 tcopy >/dev/null
+	run -0 podman again
+	is "$(lost)" ''
+	is "$(podman docker exec t1 ls /anon)" kept
+	podman docker rm -fv t1 >/dev/null
+	run -0 podman again
+	is "$(lost)" '/anon /data '
+	is "$(podman docker exec t1 ls /anon)" ''
+}
+
+@test "Podman: a port that it picked reads as a fixed one, so the label must say what copies get" {
+	podman docker run -d --name t1 -p 80 webapp:1 >/dev/null
+	podman docker run -d --name t2 -p 80 --label autoscale.ports=auto webapp:1 >/dev/null
+	run -1 --separate-stderr podman clone_of t1 tcopy
+	has "$stderr" 'can be had once'
+	run -0 podman clone_of t2 tcopy
+	is "$({ podman api GET /containers/t2/json; podman api GET /containers/tcopy/json; } | jq -r '.NetworkSettings.Ports["80/tcp"][0].HostPort' | sort -u | grep -c '^[0-9]')" 2
 }

@@ -766,6 +766,7 @@ static void run_out_of_memory(void)
 	OK(made && told == fails_from - 2 && told > 50, "each of %ld allocations that may fail is told, none is swallowed",
 	   told);
 	json_decref(doc);
+	json_decref(config);
 	json_decref(patch);
 }
 
