@@ -152,6 +152,18 @@ service() { container "$1" "{\"autoscale.service\":\"$1\"}" "$(jq -c '.HostConfi
 	is "$(names) $(running)" 'web 1'
 }
 
+@test "unhealthy, where the policy says replace: another copy first, then it goes" {
+	web 4 '{"Healthcheck":{"Test":["CMD-SHELL","! ls /tmp/ill"],"Interval":200000000,"Timeout":1000000000,"Retries":2}}'
+	as-policy set web min=2 available=start,recreate,replace
+	two_serve() { "$TOP/pipelines/reconcile" >/dev/null; [ "$(names) $(servers_up)" = 'web web-1 2' ]; }
+	eventually 15 two_serve
+	available
+	run_in web-1 touch /tmp/ill
+	replaced() { [ "$(names) $(servers_up)" = 'web web-2 2' ]; }
+	eventually 15 replaced
+	serves_again 'unhealthy, until another one served' '.alert.action == "recreate" and .plan.op == "recreate"'
+}
+
 @test "two containers stopped and one deleted at once: all are back" {
 	for n in wa wb wc; do container "$n" '{"autoscale.service":"web","autoscale.max":"5"}' >/dev/null; done
 	available
@@ -387,6 +399,20 @@ idle_second() {
 	run -0 --separate-stderr as-watch --once --state "$BATS_TEST_TMPDIR/state"
 	has "$stderr" 'beginning anew'
 	is "$(jq -r .service <<<"$output" | sort | tr '\n' ' ')" 'other web '
+}
+
+@test "kill -9 of as-watch: the next run tells what it had not, and what both tell has the same id" {
+	service web
+	service other
+	watch --state "$BATS_TEST_TMPDIR/state" --resync 0
+	api POST /containers/web/kill >/dev/null
+	eventually 10 told '.service == "web"'
+	kill -9 "${PIDS[0]}"
+	wait "${PIDS[0]}" || true
+	api POST /containers/other/kill >/dev/null
+	watch --state "$BATS_TEST_TMPDIR/state" --resync 0
+	eventually 10 told '.service == "other"'
+	is "$(jq -r .id "$OUT" | sort -u | wc -l)" 2
 }
 
 @test "a service that stays stopped is told of again" {

@@ -152,19 +152,16 @@ static void changed(struct host *h, const char *action, const char *id, const js
 	json_decref(event);
 }
 
-/* A container that was not known. */
+/* A container that is not known, or of which its labels do not say all. */
 static json_t *meet(struct host *h, const char *id, const json_t *entry)
 {
 	struct err gone = {0};
-	json_t *doc = NULL;
-	json_t *k = know(h, id, listed_name(entry), text_of(entry, "Image"), json_object_get(entry, "Labels"));
+	json_t *doc = NULL, *k = json_object_get(h->known, id);
 
-	if (k && known_true(k, "look") && h->engine->driver->inspect(h->engine->engine, id, &doc, &gone) == 0) {
-		/* Its destroy may have come meanwhile: other tasks went on. */
-		k = json_object_get(h->known, id);
-		if (k)
-			know_more(k, doc);
-	}
+	if (!k)
+		k = know(h, id, listed_name(entry), text_of(entry, "Image"), json_object_get(entry, "Labels"));
+	if (k && known_true(k, "look") && h->engine->driver->inspect(h->engine->engine, id, &doc, &gone) == 0)
+		know_more(k, doc);
 	json_decref(doc);
 	return k;
 }
@@ -173,10 +170,11 @@ static json_t *meet(struct host *h, const char *id, const json_t *entry)
 static int compare_one(struct host *h, const json_t *entry, bool fresh, int64_t ns, struct err *err)
 {
 	const char *id = text_of(entry, "Id");
-	json_t *k = json_object_get(h->known, id);
-	const bool is_new = !k, up = listed_up(entry), sick = up && strstr(text_of(entry, "Status"), "(unhealthy)");
+	const bool is_new = !json_object_get(h->known, id), up = listed_up(entry),
+			   sick = up && strstr(text_of(entry, "Status"), "(unhealthy)");
+	json_t *k = meet(h, id, entry);
 
-	if (is_new && !(k = meet(h, id, entry)))
+	if (!k)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	const bool was_up = is_new ? !up : known_true(k, "up"), was_sick = !is_new && known_true(k, "sick");
 	known_set(k, "up", up);
