@@ -150,20 +150,24 @@ static void login_folder(char *out, size_t size)
 		(void)snprintf(out, size, "%s%s", home ? home : "", home && *home ? "/.docker" : "");
 }
 
+/* A login that cannot be had matters only to a registry that wants one. */
 static int pull_one(struct move *m, const char *ref, struct err *err)
 {
 	const struct image_watch watch = {.fn = tell, .ctx = m};
 	struct buf login = BUF_INIT(LINE_MAX_BYTES);
+	struct err none = {0};
 	char folder[4096];
 
 	login_folder(folder, sizeof folder);
-	int bad = *folder ? credentials_find(m->c->hosts.tasks, folder, ref, &login, err) : 0;
-
-	if (!bad) {
-		front_say(&m->c->f, "host %s: pulling %s%s", m->to->host->name, ref, login.n ? " with its login" : "");
-		bad = m->to->driver->image_pull(m->to->engine, ref, login.n ? login.p : "", &watch, err);
+	if (*folder && credentials_find(m->c->hosts.tasks, folder, ref, &login, &none) < 0) {
+		front_say(&m->c->f, "%s", none.message);
+		buf_reset(&login);
 	}
+	front_say(&m->c->f, "host %s: pulling %s%s", m->to->host->name, ref, login.n ? " with its login" : "");
+	const int bad = m->to->driver->image_pull(m->to->engine, ref, login.n ? login.p : "", &watch, err);
 	buf_release(&login);
+	if (bad && none.code && err->code == ERR_DENIED)
+		*err = none;
 	return bad ? -1 : verify(m, ref, err);
 }
 
@@ -333,8 +337,9 @@ static void place(struct clone *c, struct record *r, const struct source *s, con
 		settle(p, &why);
 		return;
 	}
-	if (*s->host)
-		m.from = engine_hosts_get(&c->hosts, s->host, &why);
+	m.from = *s->host ? engine_hosts_get(&c->hosts, s->host, &why) : NULL;
+	if (m.from && !m.from->driver->image_inspect)
+		m.from = NULL;
 	const bool good = bring(&m, &how, &why) == 0;
 	if (good) /* it may still hold why a first way failed */
 		why = (struct err){0};
