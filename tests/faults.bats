@@ -1,5 +1,6 @@
 # What a crash leaves: the whole line killed at each point, then one more pass, on a real engine and a real HAProxy.
-# AS_KILLS: how many alerts up, and as many down, at each point of the crash table (1).
+# AS_KILLS: how many alerts up, and as many down, at each point of the crash table (1), and how many moments of each
+# acting command (2).
 
 load lib
 
@@ -18,3 +19,14 @@ crashed() {
 @test "the same with the alerts in MongoDB and the rest in MariaDB" {
 	crashed --store "$AS_RIG_MARIADB_URL" --alerts "$AS_RIG_MONGO_URL"
 }
+
+# killed COMMAND: at random moments of ten copies made, removed or started
+killed() {
+	run -0 "$TOP/tests/faults/kill-acting" --moments "${AS_KILLS:-2}" "$1"
+	is "$(grep -c '^ok' <<<"$output")" $((${AS_KILLS:-2} + 1))
+}
+
+@test "kill -9 of as-clone at random moments of ten copies, then one more pass: eleven containers, each once" { killed as-clone; }
+@test "kill -9 of as-remove at random moments of ten removals, then one more pass: the original alone" { killed as-remove; }
+@test "kill -9 of as-lb-update at random moments of ten entries, then one more pass: entries are containers" { killed as-lb-update; }
+@test "kill -9 of as-start at random moments of eleven starts, then one more pass: eleven run" { killed as-start; }
