@@ -172,11 +172,7 @@ static int ask_paths(const struct copy *copy, const struct copy_request *request
 
 int elsewhere_named(const struct copy *copy, const struct copy_request *request, struct err *err)
 {
-	const struct engine_driver *driver = copy->target->driver;
-
-	if (driver->network_exists && ask_networks(copy, request, err) < 0)
-		return -1;
-	return driver->volume_exists ? ask_volumes(copy, request, err) : 0;
+	return ask_networks(copy, request, err) < 0 ? -1 : ask_volumes(copy, request, err);
 }
 
 int elsewhere_ready(const struct copy *copy, const struct copy_request *request, struct err *err)

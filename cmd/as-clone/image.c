@@ -338,8 +338,6 @@ static void place(struct clone *c, struct record *r, const struct source *s, con
 		return;
 	}
 	m.from = *s->host ? engine_hosts_get(&c->hosts, s->host, &why) : NULL;
-	if (m.from && !m.from->driver->image_inspect)
-		m.from = NULL;
 	const bool good = bring(&m, &how, &why) == 0;
 	if (good) /* it may still hold why a first way failed */
 		why = (struct err){0};
@@ -369,7 +367,7 @@ int image_place(struct clone *c, struct record *r, struct placements *list, cons
 	const char *id = s->create ? s->image_id : text_of(s->doc, "Image");
 	size_t i = 0;
 
-	if (!*id || !copy->target->driver->image_inspect)
+	if (!*id)
 		return 0;
 	while (i < list->n && (list->v[i].host != copy->target || strcmp(list->v[i].id, id) != 0))
 		i++;
