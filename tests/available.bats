@@ -64,6 +64,19 @@ ago() { sqlite3 "$BATS_TEST_TMPDIR/store.db" "UPDATE autoscale_history SET finis
 	is "$(look 2>/dev/null)" '1 0 0 web@h1:running'
 }
 
+@test "containers of one name on two hosts are two; one that moved to another host is there" {
+	container web "$labels" >/dev/null
+	on2 container web "$labels" >/dev/null
+	as-inspect --remember web >/dev/null
+	api DELETE '/containers/web?force=1' >/dev/null
+	is "$(decided | jq -r '.plan | "\(.op) \(.create[0].name) \(.create[0].host)"')" 'recreate web h1'
+	on2 container moved "$labels" >/dev/null
+	as-inspect --remember web >/dev/null
+	on2 api DELETE '/containers/moved?force=1' >/dev/null
+	container moved "$labels" >/dev/null
+	is "$(as-inspect web | jq -c '[.observed.remembered[] | select(.name == "moved") | .missing]')" '[false]'
+}
+
 @test "looking again at what did not change writes nothing" {
 	container web "$labels" >/dev/null
 	as-inspect web >/dev/null

@@ -90,12 +90,15 @@ static enum project project_of(const json_t *list, const char *spec)
 	return PROJECT_DOWN;
 }
 
-static bool is_there(const struct remembered *m, const char *name)
+/* It, or another of its name on its host, or one on another host that was made after it was seen last: it moved. One
+ * that was there beside it is a container of its own. */
+static bool is_there(const struct remembered *m, const struct spec_row *row)
 {
 	for (size_t i = 0; i < m->n; i++)
-		if (strcmp(name_of(m->v[i].doc), name) == 0)
+		if (strcmp(name_of(m->v[i].doc), row->name) == 0 &&
+		    (strcmp(m->v[i].host, row->host) == 0 || m->v[i].created > row->seen_at))
 			return true;
-	return unseen_has(m->unseen, name);
+	return unseen_has(m->unseen, row->name);
 }
 
 /* What is to be noted of a specification once all are read. */
@@ -133,7 +136,7 @@ static int put_remembered(void *ctx, const struct spec_row *row, struct err *err
 {
 	struct remembered *m = ctx;
 	const json_t *list = list_of(m->in, row->host);
-	const bool gone = list && !is_there(m, row->name);
+	const bool gone = list && !is_there(m, row);
 	const char *removal = gone ? row->removal : "";
 	int64_t settles_at = TIME_NONE;
 
