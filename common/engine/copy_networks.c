@@ -106,11 +106,19 @@ static json_t *own_aliases(struct work *w, const json_t *list)
 	return kept;
 }
 
+/* One that was chosen, or NULL. */
+static const char *fixed_address(const json_t *endpoint)
+{
+	const json_t *local = doc_get(endpoint, "IPAMConfig.LinkLocalIPs");
+	const char *ip4 = doc_str(endpoint, "IPAMConfig.IPv4Address"), *ip6 = doc_str(endpoint, "IPAMConfig.IPv6Address");
+
+	return ip4 && *ip4 ? ip4 : ip6 && *ip6 ? ip6 : json_string_value(json_array_get(local, 0));
+}
+
 /* The configured part of an endpoint. New. */
 static json_t *make_endpoint(struct work *w, const char *network, const json_t *endpoint)
 {
-	const char *ip4 = doc_str(endpoint, "IPAMConfig.IPv4Address"), *ip6 = doc_str(endpoint, "IPAMConfig.IPv6Address");
-	const char *mac = doc_str(endpoint, "MacAddress");
+	const char *fixed = fixed_address(endpoint), *mac = doc_str(endpoint, "MacAddress");
 	json_t *made = json_object(), *aliases = own_aliases(w, doc_get(endpoint, "Aliases"));
 
 	w->no_memory |= !made || !aliases;
@@ -125,9 +133,8 @@ static json_t *make_endpoint(struct work *w, const char *network, const json_t *
 	/* Read from API 1.44 on; older ones ignore it. */
 	if (w->keep_address && mac && *mac && !is_made_mac(endpoint, mac))
 		work_put(w, made, "MacAddress", json_string(mac));
-	if (!w->keep_address && ((ip4 && *ip4) || (ip6 && *ip6)))
-		work_note(w, "fixed address %s in network %s is not copied: the engine picks one", ip4 && *ip4 ? ip4 : ip6,
-		          network);
+	if (!w->keep_address && fixed)
+		work_note(w, "fixed address %s in network %s is not copied: the engine picks one", fixed, network);
 	return made;
 }
 
