@@ -162,6 +162,15 @@ static bool keeps_services(const struct inspect *in, size_t host)
 	return in->hosts.v[host].driver && in->hosts.v[host].driver->scale;
 }
 
+/* A task of a swarm that ended is never started again: another container takes its place. */
+static bool is_ended_task(const json_t *entry)
+{
+	const char *state = json_string_value(json_object_get(entry, "State"));
+
+	return json_object_get(json_object_get(entry, "Labels"), "com.docker.swarm.task.id") && state &&
+	       (strcmp(state, "exited") == 0 || strcmp(state, "created") == 0 || strcmp(state, "dead") == 0);
+}
+
 /* seen: the ids that are collected already. */
 static int collect_host(struct inspect *in, size_t host, const char *service, json_t *seen, struct looks *looks,
                         struct err *err)
@@ -169,8 +178,9 @@ static int collect_host(struct inspect *in, size_t host, const char *service, js
 	const struct listing *l = &in->listings[host];
 
 	for (size_t k = 0; l->ok && k < json_array_size(l->list); k++) {
-		const char *id = json_string_value(json_object_get(json_array_get(l->list, k), "Id"));
-		if (!id || strcmp(l->services[k], service) != 0 || json_object_get(seen, id))
+		const json_t *entry = json_array_get(l->list, k);
+		const char *id = json_string_value(json_object_get(entry, "Id"));
+		if (!id || strcmp(l->services[k], service) != 0 || json_object_get(seen, id) || is_ended_task(entry))
 			continue;
 		if (looks->n == FOUND_MAX)
 			return err_set(err, ERR_LIMIT, "more than %d containers", FOUND_MAX);
