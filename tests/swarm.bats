@@ -4,7 +4,7 @@ load lib
 
 setup_file() {
 	local token
-	rig_up docker=3
+	rig_up docker=3 haproxy
 	api POST /swarm/init "{\"ListenAddr\":\"$AS_RIG_DOCKER_ADDR:2377\",\"AdvertiseAddr\":\"$AS_RIG_DOCKER_ADDR\"}" >/dev/null
 	token=$(api GET /swarm | jq -r .JoinTokens.Worker)
 	API_SOCKET=${AS_RIG_DOCKER2_HOST#unix://} api POST /swarm/join \
@@ -122,6 +122,20 @@ planned() { as-inspect web | jq -c '.alert = {action: "'"$1"'", count: '"${2:-0}
 	is "$(replicas web)" 1
 }
 
+@test "a stage that is killed while it waits: the next pass finishes what was promised" {
+	local stage
+	service web 2
+	planned set 5 | as-audit --intent >"$BATS_TEST_TMPDIR/promised"
+	as-clone <"$BATS_TEST_TMPDIR/promised" >/dev/null 3>&- &
+	stage=$!
+	eventually 10 bash -c '[ "$(docker service inspect web --format "{{.Spec.Mode.Replicated.Replicas}}")" = 5 ]'
+	kill -9 "$stage"
+	run -0 "$TOP/pipelines/reconcile"
+	is "$(jq -c '[.intent.state, .plan.to, .audit.outcome, (.steps | map([.do, .ok]))]' <<<"$output")" '["resumed",5,"done",[["scale",true]]]'
+	runs web 5
+	is "$(replicas web)" 5
+}
+
 # One round of writers against each other; the tries that came too late are added to the file `late`.
 round() {
 	local i
@@ -235,6 +249,12 @@ round() {
 	service web 2
 	run -0 as-inspect web
 	is "$(jq -c '[.observed.running, (.observed.containers | map(.host) | unique)]' <<<"$output")" '[2,["cluster"]]'
+	id=$(api GET /containers/json | jq -r '.[0].Id')
+	api POST "/containers/$id/kill" >/dev/null
+	replaced() { runs web 2 && as-inspect web >"$BATS_TEST_TMPDIR/now" && ! grep -q "$id" "$BATS_TEST_TMPDIR/now"; }
+	eventually 30 replaced
+	is "$(api GET "/containers/$id/json" | jq -r .State.Status)" exited
+	is "$(jq -c '.observed | [.running, .stopped]' "$BATS_TEST_TMPDIR/now")" '[2,0]'
 	container db '{"autoscale.max":"5","autoscale.service":"db"}' >/dev/null
 	run -0 bash -o pipefail -c 'as-inspect db | jq -c ".alert = {action: \"set\", count: 3}" | as-resolve-policy | as-decide | as-clone'
 	is "$(jq -c '.steps | map(select(.do == "create") | [.name, .host, .ok]) | sort' <<<"$output")" '[["db-1","node",true],["db-2","node",true]]'
@@ -254,10 +274,16 @@ round() {
 
 @test "a load balancer gets the tasks at their addresses in a network that it shares" {
 	api POST /networks/create '{"Name":"front","Driver":"overlay","Attachable":true}' >/dev/null
-	printf '[lb "edge"]\ndriver = haproxy\nsocket = /nonexistent\n' >>"$AUTOSCALE_CONF"
-	service web 1 '{"Labels":{"autoscale.lb.port":"80"},"TaskTemplate":{"Networks":[{"Target":"front"}]}}'
-	eventually 30 runs web 1
-	run -0 as-inspect web
-	has "$(jq -r '.observed.containers[0].addresses.front' <<<"$output")" 10.0.
-	is "$(jq -c '.observed.template.networks' <<<"$output")" '["front"]'
+	printf '[lb "edge"]\ndriver = haproxy\nsocket = %s\n' "$AS_RIG_HAPROXY_SOCKET" >>"$AUTOSCALE_CONF"
+	service web 2 '{"Labels":{"autoscale.lb":"edge","autoscale.lb.port":"80"},"TaskTemplate":{"Networks":[{"Target":"front"}]}}'
+	eventually 30 runs web 2
+	planned set 1 >"$BATS_TEST_TMPDIR/down"
+	is "$(jq -c '.observed.template.networks' "$BATS_TEST_TMPDIR/down")" '["front"]'
+	run -0 as-lb-update -n < <(jq -c '.plan = {op: "none"}' "$BATS_TEST_TMPDIR/down")
+	is "$(jq -c '[.lb[] | [.do, .address, .ok, .dry]] | sort' <<<"$output")" \
+		"$(jq -c '[.observed.containers[] | ["attach", .addresses.front + ":80", true, true]] | sort' "$BATS_TEST_TMPDIR/down")"
+	# which of them goes is the swarm's choice, so nothing is drained or attached before the next look
+	run -0 bash -o pipefail -c 'as-lb-update --drain | as-remove | as-lb-update' <"$BATS_TEST_TMPDIR/down"
+	is "$(jq -c '[.lb, .steps[0].message]' <<<"$output")" '[null,"2 -> 1"]'
+	is "$(servers)" ''
 }
