@@ -2,7 +2,6 @@
  * See as-inspect(1). */
 #include "cmd/as-inspect/inspect.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,31 +47,6 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 
 /* ---- --all ---- */
 
-struct matching {
-	const char *service;
-	bool yes;
-};
-
-static int glob_matches(void *ctx, const struct policy_row *row, struct err *err)
-{
-	struct matching *m = ctx;
-
-	(void)err;
-	m->yes = m->yes || fnmatch(row->service, m->service, 0) == 0;
-	return 0;
-}
-
-/* Joined by a label or variable of one of its containers, or by a policy that names it. */
-static int joined(struct inspect *in, const char *service, bool by_itself, bool *yes, struct err *err)
-{
-	struct matching m = {service, by_itself};
-
-	if (!by_itself && store_policy_each(in->store, service, glob_matches, &m, err) < 0)
-		return -1;
-	*yes = m.yes;
-	return 0;
-}
-
 static int note_spec(void *ctx, const struct spec_row *row, struct err *err)
 {
 	if (json_object_get(ctx, row->service))
@@ -100,8 +74,9 @@ static int inspect_all(struct inspect *in, struct err *err)
 	if (bad)
 		goto out;
 	json_object_foreach(services, service, value) {
-		bool yes = false;
-		bad = joined(in, service, json_is_true(value), &yes, err);
+		/* Joined by a label or variable of one of its containers, or by a policy that names it. */
+		bool yes = json_is_true(value);
+		bad = yes ? 0 : store_policy_some(in->store, service, &yes, err);
 		if (!bad && yes)
 			bad = front_service(&in->f, service, err);
 		if (bad)

@@ -7,31 +7,6 @@
 
 #include "base/banned.h"
 
-static bool has_prefix(const char *s, const char *prefix) { return strncmp(s, prefix, strlen(prefix)) == 0; }
-
-static bool label_joins(const json_t *labels)
-{
-	const char *name;
-	json_t *value;
-
-	json_object_foreach((json_t *)labels, name, value)
-		if (has_prefix(name, "autoscale."))
-			return true;
-	return false;
-}
-
-static bool variable_joins(const json_t *doc)
-{
-	const json_t *env = json_object_get(json_object_get(doc, "Config"), "Env");
-	size_t i;
-	json_t *value;
-
-	json_array_foreach(env, i, value)
-		if (json_is_string(value) && has_prefix(json_string_value(value), "AUTOSCALE_"))
-			return true;
-	return false;
-}
-
 /* Only the inspect document shows variables; asked once per container. Borrowed: {"service":..,"joined":..}. */
 static const json_t *ask_variables(struct inspect *in, struct engine_host *h, const char *id)
 {
@@ -45,7 +20,7 @@ static const json_t *ask_variables(struct inspect *in, struct engine_host *h, co
 		return NULL;
 	if (!container_service(doc, service, sizeof service))
 		service[0] = '\0';
-	known = json_pack("{s:s,s:b}", "service", service, "joined", variable_joins(doc));
+	known = json_pack("{s:s,s:b}", "service", service, "joined", variables_join(doc));
 	json_decref(doc);
 	if (!known || json_object_set_new(in->variables, id, known) < 0)
 		return NULL;
@@ -59,7 +34,7 @@ static void classify(struct inspect *in, struct engine_host *h, const json_t *en
 	json_t *as_doc = json_pack("{s:{s:O?}}", "Config", "Labels", labels);
 
 	service[0] = '\0';
-	*joined = label_joins(labels);
+	*joined = labels_join(labels);
 	const bool by_label = as_doc && container_service(as_doc, service, SERVICE_NAME_MAX + 1);
 	json_decref(as_doc);
 	if ((by_label && *joined) || !id)

@@ -61,24 +61,11 @@ void known_set(json_t *k, const char *member, bool yes) { (void)json_object_set_
 
 bool is_well(const json_t *k) { return known_true(k, "up") && !known_true(k, "sick"); }
 
-static bool starts_with(const char *s, const char *prefix) { return strncmp(s, prefix, strlen(prefix)) == 0; }
-
-static bool label_joins(const json_t *labels)
-{
-	const char *name;
-	json_t *value;
-
-	json_object_foreach((json_t *)labels, name, value)
-		if (starts_with(name, "autoscale."))
-			return true;
-	return false;
-}
-
 json_t *know(struct host *h, const char *id, const char *name, const char *image, const json_t *labels)
 {
 	json_t *as_doc = json_pack("{s:{s:O?}}", "Config", "Labels", labels);
 	char service[SERVICE_NAME_MAX + 1] = "";
-	const bool joined = label_joins(labels);
+	const bool joined = labels_join(labels);
 
 	if (!as_doc || !container_service(as_doc, service, sizeof service))
 		service[0] = '\0';
@@ -92,15 +79,12 @@ json_t *know(struct host *h, const char *id, const char *name, const char *image
 
 void know_more(json_t *k, const json_t *inspect)
 {
-	const json_t *env = json_object_get(json_object_get(inspect, "Config"), "Env"), *value;
 	char service[SERVICE_NAME_MAX + 1];
-	size_t i;
 
 	if (container_service(inspect, service, sizeof service))
 		(void)json_object_set_new(k, "service", json_string(service));
-	json_array_foreach(env, i, value)
-		if (json_is_string(value) && starts_with(json_string_value(value), "AUTOSCALE_"))
-			known_set(k, "joined", true);
+	if (variables_join(inspect))
+		known_set(k, "joined", true);
 	known_set(k, "look", false);
 }
 

@@ -1,7 +1,6 @@
 /* Which services are not well, and which joined at all. What only the store knows, the teller asks it. */
 #include "cmd/as-watch/watch.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,27 +23,13 @@ static void store_failed(const struct watch *w, const struct err *err)
 
 /* ---- joined ---- */
 
-struct question {
-	const char *service;
-	bool yes;
-};
-
-static int on_policy(void *ctx, const struct policy_row *row, struct err *err)
-{
-	struct question *q = ctx;
-
-	(void)err;
-	q->yes = q->yes || fnmatch(row->service, q->service, 0) == 0;
-	return 0;
-}
-
 static int on_any_spec(void *ctx, const struct spec_row *row, struct err *err)
 {
-	struct question *q = ctx;
+	bool *yes = ctx;
 
 	(void)row;
 	(void)err;
-	q->yes = true;
+	*yes = true;
 	return 0;
 }
 
@@ -65,18 +50,18 @@ static bool container_joined(const struct watch *w, const char *service)
 bool has_joined(struct watch *w, struct service *s)
 {
 	const int64_t now = clock_monotonic_ms();
-	struct question q = {.service = s->name};
+	bool yes;
 	struct err err = {0};
 
 	if (w->f.noperands || (s->asked_at && now - s->asked_at < JOINED_MS))
 		return w->f.noperands || s->joined;
-	q.yes = container_joined(w, s->name);
-	if (!q.yes && (store_policy_each(w->store, s->name, on_policy, &q, &err) < 0 ||
-	               (!q.yes && store_spec_each(w->store, s->name, on_any_spec, &q, &err) < 0)))
+	yes = container_joined(w, s->name);
+	if (!yes && (store_policy_some(w->store, s->name, &yes, &err) < 0 ||
+	             (!yes && store_spec_each(w->store, s->name, on_any_spec, &yes, &err) < 0)))
 		store_failed(w, &err);
-	s->joined = q.yes;
+	s->joined = yes;
 	s->asked_at = now;
-	return q.yes;
+	return yes;
 }
 
 /* ---- not well ---- */

@@ -109,3 +109,25 @@ void container_json(struct buf *out, const json_t *inspect, const char *host, bo
 	doc_write_variables(out, inspect);
 	buf_putc(out, '}');
 }
+
+bool labels_join(const json_t *labels)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)labels, name, value)
+		if (strncmp(name, "autoscale.", strlen("autoscale.")) == 0)
+			return true;
+	return false;
+}
+
+bool variables_join(const json_t *inspect)
+{
+	const json_t *env = doc_get(inspect, "Config.Env"), *value;
+	size_t i;
+
+	json_array_foreach(env, i, value)
+		if (json_is_string(value) && strncmp(json_string_value(value), "AUTOSCALE_", strlen("AUTOSCALE_")) == 0)
+			return true;
+	return false;
+}

@@ -134,6 +134,10 @@ int credentials_find(struct tasks *tasks, const char *folder, const char *ref, s
  * com.docker.compose.service, com.docker.swarm.service.name, then the variable AUTOSCALE_SERVICE, then, for a copy,
  * autoscale.copy-of's service is carried by its own labels. False: it belongs to none. */
 bool container_service(const json_t *inspect, char *out, size_t size);
+/* Did it ask to be scaled: has it a label "autoscale.*", or a variable AUTOSCALE_* in its inspect document? labels may
+ * be NULL. */
+bool labels_join(const json_t *labels);
+bool variables_join(const json_t *inspect);
 
 /* Writes one entry of observed.containers from the engine's inspect document: {id, name, host, state, health,
  * created, started, index, copy, copy_of, op, ready, addresses:{network:ip}, ports:[{port,protocol,published,ip}],

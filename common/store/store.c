@@ -5,6 +5,7 @@
 #include "store/inner.h"
 #include "store/url.h"
 
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,6 +226,30 @@ int store_policy_each(struct store *s, const char *service, policy_row_fn fn, vo
 		return sql_walk(s->db, POLICY_SELECT POLICY_ORDER, SQL_NO_BINDS, on_policy, &walk, err);
 	return sql_walk(s->db, POLICY_SELECT " WHERE (service = ? OR is_glob = 1) AND enabled = 1" POLICY_ORDER,
 	                SQL_BINDS(sql_text(service)), on_policy, &walk, err);
+}
+
+struct policy_question {
+	const char *service;
+	bool yes;
+};
+
+static int on_match(void *ctx, const struct policy_row *row, struct err *err)
+{
+	struct policy_question *q = ctx;
+
+	(void)err;
+	q->yes = q->yes || strcmp(row->service, q->service) == 0 || fnmatch(row->service, q->service, 0) == 0;
+	return 0;
+}
+
+int store_policy_some(struct store *s, const char *service, bool *some, struct err *err)
+{
+	struct policy_question q = {.service = service};
+
+	if (store_policy_each(s, service, on_match, &q, err) < 0)
+		return -1;
+	*some = q.yes;
+	return 0;
 }
 
 struct policy_remove_job {

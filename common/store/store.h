@@ -52,6 +52,8 @@ int store_policy_put(struct store *s, const struct policy_row *row, int64_t expe
 /* Rows ordered by priority descending, then name. service not NULL: only enabled rows whose service equals it or
  * holds * or ? or [ (the caller matches the glob). */
 int store_policy_each(struct store *s, const char *service, policy_row_fn fn, void *ctx, struct err *err);
+/* *some: an enabled row's service is this one, or a glob that matches it. */
+int store_policy_some(struct store *s, const char *service, bool *some, struct err *err);
 /* *version: of the policy, 0: it is not there. *newest: the greatest number that one of this name ever had, 0: none
  * was. */
 int store_policy_version(struct store *s, const char *name, int64_t *version, int64_t *newest, struct err *err);
