@@ -191,7 +191,7 @@ static int create_or_adopt(struct copy *copy, const struct copy_request *request
 		bad = adopt(copy, op_id, &doc, err);
 	*running = json_is_true(json_object_get(json_object_get(doc, "State"), "Running"));
 	if (!bad && !*running)
-		bad = copy_check(request, doc, err);
+		bad = copy_check(request, doc, err) < 0 ? err_prefix(err, "%s", copy->name) : 0;
 	json_decref(doc);
 	return bad;
 }
@@ -265,7 +265,7 @@ int bring_up(struct clone *c, const struct source *s, struct copy *copy, const c
 	if (!bad && is_elsewhere(s, copy))
 		bad = elsewhere_ready(copy, &request, err);
 	if (!bad)
-		bad = copy_partners_run(&request, h->driver, h->engine, err);
+		bad = copy_partners_run(&request, h->driver, h->engine, err) < 0 ? err_prefix(err, "%s", copy->name) : 0;
 	if (!bad)
 		bad = create_or_adopt(copy, &request, op_id, &running, err);
 	if (!bad)

@@ -105,9 +105,14 @@ void work_add(struct work *w, json_t *array, json_t *value) { w->no_memory |= js
 
 void work_note(struct work *w, const char *fmt, ...)
 {
+	const size_t n = json_array_size(w->out->notes);
 	char text[NOTE_MAX];
 	va_list ap;
 
+	if (n == NOTES_MAX - 1)
+		work_add(w, w->out->notes, json_string("and more of this kind"));
+	if (n >= NOTES_MAX - 1)
+		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define NOTE_MAX 400
+#define NOTE_MAX 400 /* bytes */
+#define NOTES_MAX 20 /* of one copy: a record holds those of many */
 
 /* One copy in the making. */
 struct work {

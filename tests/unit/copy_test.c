@@ -585,6 +585,25 @@ static void run_checks(void)
 	}
 }
 
+static void run_many_notes(void)
+{
+	const struct copy_options o = {.name = "web-3", .image_id = IMAGE};
+	struct copy_request r = {0};
+	struct err err = {0};
+	json_t *doc = json(plain), *ports = walk(doc, "HostConfig/PortBindings");
+	char key[16];
+
+	(void)json_object_set_new(walk(doc, "Config/Labels"), "autoscale.ports", json_string("none"));
+	for (int port = 8000; port < 8100; port++) {
+		(void)snprintf(key, sizeof key, "%d/tcp", port);
+		(void)json_object_set_new(ports, key, json_pack("[{s:s}]", "HostPort", "9000"));
+	}
+	OK(copy_make(doc, &o, &r, &err) == 0 && json_array_size(r.notes) == 20 && has_text(r.notes, "and more"),
+	   "of a hundred notes twenty are kept, and the last says so");
+	json_decref(doc);
+	copy_release(&r);
+}
+
 static void run_left_network(void)
 {
 	const struct copy_options o = {.name = "web-3", .image_id = IMAGE};
@@ -779,6 +798,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		run(&rows[i]);
 	run_checks();
+	run_many_notes();
 	run_left_network();
 	run_views();
 	run_services();
