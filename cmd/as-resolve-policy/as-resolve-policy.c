@@ -72,7 +72,9 @@ static void drop_rows(struct resolver *r)
 static int add_policy(struct resolver *r, struct record *rec, struct err *err)
 {
 	const struct jv template = jv_get(record_get(rec, "observed"), "template");
-	const struct policy_limits limits = {r->f.conf.max_replicas, r->f.conf.labels == CONF_LABELS_NARROW};
+	const struct policy_limits limits = {.max_replicas = r->f.conf.max_replicas,
+	                                     .per_host = r->f.conf.per_host,
+	                                     .narrow = r->f.conf.labels == CONF_LABELS_NARROW};
 	struct policy_source sources[ROWS_MAX + 3];
 	size_t n = 0;
 

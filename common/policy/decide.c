@@ -191,6 +191,8 @@ static void grow(struct decision *d, int64_t want)
 	const int64_t made = plan_copies(d, want - d->from);
 	if (made < want - d->from)
 		plan_say_more(d, "; no host to put %lld of them", (long long)(want - d->from - made));
+	if (made < want - d->from && d->per_host)
+		plan_say_more(d, " (per_host %lld)", (long long)d->per_host);
 	d->to = d->from + made;
 	d->op = made ? "scale-up" : "none";
 }

@@ -49,8 +49,10 @@ static int64_t on_host(const struct decision *d, const char *host)
 	return n;
 }
 
+static bool is_full(const struct decision *d, int64_t n) { return d->per_host && n >= d->per_host; }
+
 /* spread: the fewest containers of this service, then the order of the configuration; pack: the most; same-host: where
- * the template is. Hosts that did not answer are left out. */
+ * the template is. Hosts that did not answer are left out, and those that are full by the operator's per_host. */
 static bool choose_host(const struct decision *d, struct jv template, char out[NAME])
 {
 	struct jv_cursor c = jv_each(jv_get(d->in->observed, "hosts"));
@@ -61,12 +63,15 @@ static bool choose_host(const struct decision *d, struct jv template, char out[N
 
 	member_text(template, "host", out, NAME);
 	if (member_is(d->in->policy, "placement", "same-host") && *out)
-		return host_answers(d, out);
+		return host_answers(d, out) && !is_full(d, on_host(d, out));
+	out[0] = '\0';
 	while (jv_next(&c, &m)) {
 		if (!jv_is_true(jv_get(m.value, "ok")) || jv_here(jv_get(m.value, "engine"))) /* a swarm takes no containers */
 			continue;
 		member_text(m.value, "name", host, sizeof host);
 		const int64_t n = on_host(d, host);
+		if (is_full(d, n))
+			continue;
 		if (best >= 0 && (pack ? n <= best : n >= best))
 			continue;
 		best = n;

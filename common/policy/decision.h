@@ -53,6 +53,7 @@ struct decision {
 	int64_t from, to;
 	/* the policy, read once */
 	int64_t min, max; /* max -1: none */
+	int64_t per_host; /* 0: no limit */
 	/* the observation */
 	int64_t running, stopped;
 	int64_t going;      /* being deleted by somebody: what is to be done about it is decided when it is gone */

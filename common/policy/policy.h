@@ -52,7 +52,8 @@ struct policy_source {
 
 struct policy_limits {
 	int64_t max_replicas;
-	bool narrow; /* labels and variables may only lower what the rows allow */
+	int64_t per_host; /* containers of one service on one host; 0: no limit */
+	bool narrow;      /* labels and variables may only lower what the rows allow */
 };
 
 /* Writes the `policy` member: every field that has a value, `from`, `shadowed`, `warnings`. REFUSED: min is larger

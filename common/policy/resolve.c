@@ -212,6 +212,8 @@ int policy_resolve(const struct policy_source *sources, size_t n, const struct p
 	buf_putc(&b.warnings, '[');
 	for (size_t i = 0; i < policy_fields_count; i++)
 		resolve_field(&b, sources, n, limits, &policy_fields[i]);
+	if (limits->per_host)
+		buf_json_member_int(out, "per_host", limits->per_host);
 	buf_json_key(out, "from");
 	buf_put(out, b.from.p, b.from.n);
 	buf_puts(out, "},\"shadowed\":");

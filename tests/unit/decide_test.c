@@ -449,6 +449,43 @@ static void crash_loops(void)
 }
 
 /* Records of one stream see what earlier ones plan, before any history can show it. */
+/* per_host is the operator's: what is full gets no copy, whatever max says. */
+static void full_hosts(void)
+{
+#define TWO "[" WEB "," COPY("1") "]"
+#define HOSTS "[{'name':'h1','ok':true},{'name':'h2','ok':true}]"
+#define FIVE "{'action':'set','count':5,'status':'firing','received_at':'" NOON "'}"
+#define LIMIT(n, more) "{'min':1,'max':9,'per_host':" n more ",'from':{}}"
+	static const struct row rows[] = {
+		{"a host takes copies until it is full",
+	     {.containers = TWO, .policy = LIMIT("3", ""), .alert = FIVE},
+	     "scale-up 2 3 [] [web-2] []",
+	     "no host to put 2 of them (per_host 3)"},
+		{"the rest goes to another host",
+	     {.hosts = HOSTS, .containers = TWO, .policy = LIMIT("3", ""), .alert = FIVE},
+	     "scale-up 2 5 [] [web-2,web-3,web-4] []",
+	     NULL},
+		{"pack fills one first",
+	     {.hosts = HOSTS, .containers = TWO, .policy = LIMIT("3", ",'placement':'pack'"), .alert = FIVE},
+	     "scale-up 2 5 [] [web-2,web-3,web-4] []",
+	     NULL},
+		{"same-host stays where the template is",
+	     {.hosts = HOSTS, .containers = TWO, .policy = LIMIT("3", ",'placement':'same-host'"), .alert = FIVE},
+	     "scale-up 2 3 [] [web-2] []",
+	     "per_host 3"},
+		{"when all are full nothing is planned",
+	     {.containers = TWO, .policy = LIMIT("2", ""), .alert = FIVE},
+	     "none 2 2 [] [] []",
+	     "no host to put 3 of them (per_host 2)"},
+		{"0 is no limit",
+	     {.containers = TWO, .policy = LIMIT("0", ""), .alert = FIVE},
+	     "scale-up 2 5 [] [web-2,web-3,web-4] []",
+	     NULL},
+	};
+
+	TABLE(rows);
+}
+
 static void one_stream(void)
 {
 	struct decide_state *state = decide_state_new();
@@ -493,6 +530,7 @@ int main(void)
 	blind_hosts();
 	unhealthy();
 	crash_loops();
+	full_hosts();
 	one_stream();
 	long_stream();
 	return DONE();

@@ -135,7 +135,8 @@ static void resolving(void)
 		{POLICY_ROW, "db:down@1", "scale-down", text("{\"step\":\"2\",\"cooldown_down\":30}")},
 		{POLICY_ALERT, "alert", NULL, text("{\"min\":2,\"max\":20,\"step\":\"9\"}")},
 	};
-	const struct policy_limits wide = {100, false}, tight = {4, false}, narrow = {100, true};
+	const struct policy_limits wide = {.max_replicas = 100}, tight = {.max_replicas = 4},
+							   narrow = {.max_replicas = 100, .narrow = true};
 	struct buf b = BUF_INIT(65536);
 	struct err err = {0};
 	char got[128];
