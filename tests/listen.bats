@@ -628,7 +628,8 @@ at_once() { curl -sS -o /dev/null -w '%{http_code}\n' -d '{"service":"web"}' "${
 		' [200] 5000 responses; [200] 5000 responses; [401] 5000 responses; [200] 5000 responses;'
 	is "$(sql 'select count(*), sum(seen) from alert')" '2|11000'
 	case $AS_BIN in *sanitize*) return ;; esac # keeps what was freed
-	[ $((after - before)) -le 256 ] || is "grew from $before kB to $after kB" 'by 256 kB at most'
+	# One lost piece of memory a request, of the smallest size that there is, would be 640 kB.
+	[ $((after - before)) -le 600 ] || is "grew from $before kB to $after kB" 'by 600 kB at most'
 }
 
 # ---- a service manager's socket ----
