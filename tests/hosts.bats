@@ -481,7 +481,7 @@ within() {
 
 @test "Podman: a container that was killed, started and deleted is told of, as by any engine" {
 	on podman service
-	podman as-watch --resync 0 --settle 0 --state "$BATS_TEST_TMPDIR/state" >"$BATS_TEST_TMPDIR/out" 3>&- &
+	DOCKER_HOST=$AS_RIG_PODMAN_HOST as-watch --resync 0 --settle 0 --state "$BATS_TEST_TMPDIR/state" >"$BATS_TEST_TMPDIR/out" 3>&- &
 	PIDS+=($!)
 	eventually 10 test -e "$BATS_TEST_TMPDIR/state"
 	on podman api POST /containers/web/kill >/dev/null
