@@ -22,11 +22,12 @@ void engine_hosts_release(struct engine_hosts *h);
 /* NOT_FOUND: no such host is configured; else why it cannot be opened. The entry stays good until release. */
 struct engine_host *engine_hosts_get(struct engine_hosts *h, const char *name, struct err *err);
 
-/* How many containers are started or stopped at a time on one host. Starting is work for the engine's processors; eight
- * keep two of them busy (tests/bench/burst: 1.02 of the engine's best, with four 1.10), and more gains nothing. Stopping
- * mostly waits for the containers. 0 is taken for 1. */
+/* How many containers are started or stopped at a time on one host; 0 is taken for 1. Starting is work for the engine's
+ * processors: eight keep two of them busy (tests/bench/burst: 1.02 of the engine's best, four 1.10). Stopping mostly
+ * waits for the containers, but their ends come together, and Docker 20.10 has been seen to lock up for good in its
+ * network code (libnetwork, getSvcRecords) when sixteen did. */
 #define ENGINE_JOBS_START 8
-#define ENGINE_JOBS_STOP 16
+#define ENGINE_JOBS_STOP 8
 void engine_hosts_jobs(struct engine_hosts *h, size_t jobs);
 
 /* Waits until a container counts as ready: looks again and again, at most timeout_ms; other tasks go on meanwhile. */
