@@ -100,11 +100,21 @@ static int on_story(void *ctx, const char *p, size_t n, struct err *err)
 	return 0;
 }
 
-static void end_story(struct story *s)
+/* The end of an answer, which may be 200 and tell of a failure. Gives the status, -1 for no complete answer (x NULL),
+ * and in `said` what went wrong, "" for nothing. Ends the exchange. */
+static long end_story(struct story *s, struct exchange *x, char said[API_SAID])
 {
+	const long status = x ? x->status : -1;
+
 	if (s->line.n)
 		read_line(s);
 	buf_release(&s->line);
+	if (status >= 0 && status != 200)
+		api_said(x, said);
+	else
+		(void)snprintf(said, API_SAID, "%s", s->error);
+	api_done(x);
+	return status;
 }
 
 int images_inspect(struct api *a, const char *ref, json_t **doc, struct err *err)
@@ -177,16 +187,10 @@ int images_pull(struct api *a, const char *ref, const char *auth, const struct i
 	struct exchange *x =
 		api_stream(a, err, "POST", *auth ? headers : NULL, &stream, NULL, "/images/create?fromImage=%s", name);
 	buf_release(&header);
-	end_story(&s);
-	if (!x)
+	const long status = end_story(&s, x, said);
+	if (status < 0)
 		return -1;
-	const long status = x->status;
-	if (status != 200)
-		api_said(x, said);
-	api_done(x);
-	if (status == 200 && !*s.error)
-		return 0;
-	return pull_failed(a, ref, status, status == 200 ? s.error : said, err);
+	return *said ? pull_failed(a, ref, status, said, err) : 0;
 }
 
 /* ---- save and load ---- */
@@ -247,19 +251,11 @@ int images_load(struct api *a, int fd, char id[80], const struct image_watch *wa
 	id[0] = '\0';
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return err_set(err, ERR_TEMPORARY, "the saved image cannot be read again: %s", strerror(errno));
-	struct exchange *x = api_stream(a, err, "POST", NULL, &stream, NULL, "/images/load?quiet=0");
-	end_story(&s);
-	if (!x)
+	if (end_story(&s, api_stream(a, err, "POST", NULL, &stream, NULL, "/images/load?quiet=0"), said) < 0)
 		return -1;
-	const long status = x->status;
-	if (status != 200)
-		api_said(x, said);
-	api_done(x);
 	(void)snprintf(id, 80, "%s", s.id);
-	if (status == 200 && !*s.error)
+	if (!*said)
 		return 0;
-	if (status == 200)
-		(void)snprintf(said, sizeof said, "%s", s.error);
 	if (strstr(said, "no space left"))
 		return err_set(err, ERR_REMOTE, "host %s: no room on its disk: make some (docker system prune)", api_host(a));
 	return err_set(err, ERR_REMOTE, "host %s: docker load: %s", api_host(a), said);
