@@ -83,6 +83,18 @@ alert() {
 	jq -nc --arg a "$1" --argjson more "${2:-{\}}" '{service: "web", action: $a} + $more' | as-ingest
 }
 
+# hold_store: another program holds this test's SQLite store, and does what is written to descriptor 7. Its pid is added
+# to PIDS.
+hold_store() {
+	mkfifo "$BATS_TEST_TMPDIR/hold"
+	sqlite3 "$BATS_TEST_TMPDIR/store.db" <"$BATS_TEST_TMPDIR/hold" 3>&- &
+	PIDS="${PIDS:-} $!"
+	exec 7>"$BATS_TEST_TMPDIR/hold"
+	echo 'begin immediate;' >&7
+	eventually 5 store_held
+}
+store_held() { ! sqlite3 "$BATS_TEST_TMPDIR/store.db" 'begin immediate' 2>/dev/null; }
+
 # is GOT WANT [WHAT]
 is() {
 	[ "$1" = "$2" ] && return 0

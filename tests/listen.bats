@@ -288,13 +288,7 @@ killed_at() {
 @test "the store held by another program: 503 with Retry-After, then 200, and nobody else waits for it" {
 	listen
 	is "$(status / -d '{"service":"web","key":"a"}')" 200
-	mkfifo "$BATS_TEST_TMPDIR/hold"
-	sqlite3 "$BATS_TEST_TMPDIR/store.db" <"$BATS_TEST_TMPDIR/hold" 3>&- &
-	PIDS="${PIDS:-} $!"
-	exec 7>"$BATS_TEST_TMPDIR/hold"
-	echo 'begin immediate;' >&7
-	held() { ! sqlite3 "$BATS_TEST_TMPDIR/store.db" 'begin immediate' 2>/dev/null; }
-	eventually 5 held
+	hold_store
 	curl -sSi --max-time 30 "$URL/" -d '{"service":"web","key":"b"}' >"$BATS_TEST_TMPDIR/first" 3>&- &
 	first=$!
 	since=$SECONDS

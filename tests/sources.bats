@@ -91,13 +91,7 @@ rules() {
 	web
 	"$TOP/pipelines/reconcile" >/dev/null
 	printf '[store]\nstore = %s\n' "$AUTOSCALE_STORE" >"$BATS_TEST_TMPDIR/ingest.conf"
-	mkfifo "$BATS_TEST_TMPDIR/hold"
-	sqlite3 "$BATS_TEST_TMPDIR/store.db" <"$BATS_TEST_TMPDIR/hold" 3>&- &
-	PIDS="${PIDS:-} $!"
-	exec 7>"$BATS_TEST_TMPDIR/hold"
-	echo 'begin immediate;' >&7
-	held() { ! sqlite3 "$BATS_TEST_TMPDIR/store.db" 'begin immediate' 2>/dev/null; }
-	eventually 5 held
+	hold_store
 
 	sed "s/num_events: 50/num_events: 5/; s/10s/500ms/; s,\"as-ingest\",\"$AS_BIN/as-ingest\"\, \"-c\"\, \"$BATS_TEST_TMPDIR/ingest.conf\"," \
 		"$TOP/examples/elastalert-rule.yaml" >"$AS_RIG_ELASTALERT_RULES/web-5xx.yaml"

@@ -8,11 +8,6 @@
 
 #include "base/banned.h"
 
-static const char *label_of(const json_t *doc, const char *name)
-{
-	return json_string_value(json_object_get(json_object_get(json_object_get(doc, "Config"), "Labels"), name));
-}
-
 /* ---- the source ---- */
 
 int read_live(struct clone *c, const struct record *r, const char *like, struct source *s, struct err *err)
@@ -128,7 +123,7 @@ static int make_again(const struct source *s, const struct copy *copy, const cha
 static int make_request(const struct clone *c, const struct source *s, const struct copy *copy, const char *op_id,
                         struct copy_request *out, struct err *err)
 {
-	const char *of = label_of(s->doc, "autoscale.copy-of");
+	const char *of = container_label(s->doc, "autoscale.copy-of");
 	const char *image = json_string_value(json_object_get(json_object_get(s->doc, "Config"), "Image"));
 	char image_id[80] = "";
 
@@ -166,7 +161,7 @@ static int adopt(struct copy *copy, const char *op_id, json_t **doc, struct err 
 		err->retry = true; /* it is being made or removed at this moment */
 		return -1;
 	}
-	const char *op = label_of(*doc, "autoscale.op"), *id = json_string_value(json_object_get(*doc, "Id"));
+	const char *op = container_label(*doc, "autoscale.op"), *id = json_string_value(json_object_get(*doc, "Id"));
 	if (op && id && strcmp(op, op_id) == 0) {
 		(void)snprintf(copy->id, sizeof copy->id, "%s", id);
 		return 0;

@@ -55,9 +55,6 @@ int find_containers(struct inspect *in, const char *service, struct found *v, si
 /* Fills in->observed with the member `observed` of the service, and in->last with its name. */
 int look_at_service(struct inspect *in, const char *service, struct err *err);
 
-const char *label_of(const json_t *doc, const char *name); /* or NULL */
-const char *name_of(const json_t *doc);                    /* without the slash; "" when it has none */
-
 /* unseen.c: what is known of hosts that do not answer. */
 
 struct unseen {

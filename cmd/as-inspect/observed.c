@@ -9,26 +9,14 @@
 
 #define PROBE_MS 300 /* all readiness probes of one service together */
 
-const char *label_of(const json_t *doc, const char *name)
-{
-	return json_string_value(json_object_get(json_object_get(json_object_get(doc, "Config"), "Labels"), name));
-}
-
-const char *name_of(const json_t *doc)
-{
-	const char *name = json_string_value(json_object_get(doc, "Name"));
-
-	return name && *name == '/' ? name + 1 : name ? name : "";
-}
-
 static void probe(const struct inspect *in, const struct found *v, size_t n, struct ready_target *t)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct conf_host *h = conf_host(&in->f.conf, v[i].host);
-		const char *rule = label_of(v[i].doc, "autoscale.ready");
+		const char *rule = container_label(v[i].doc, "autoscale.ready");
 		t[i] = (struct ready_target){.inspect = v[i].doc,
 		                             .rule = rule ? rule : "",
-		                             .network = label_of(v[i].doc, "autoscale.lb.network"),
+		                             .network = container_label(v[i].doc, "autoscale.lb.network"),
 		                             .host_address = h ? h->address : NULL};
 	}
 	ready_check(in->hosts.tasks, t, n, PROBE_MS);

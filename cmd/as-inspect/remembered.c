@@ -18,7 +18,7 @@
 int spec_of(struct inspect *in, const struct found *v, struct buf *out, struct err *err)
 {
 	struct engine_host *h = engine_hosts_get(&in->hosts, v->host, err);
-	struct copy_options o = {.name = name_of(v->doc),
+	struct copy_options o = {.name = container_name(v->doc),
 	                         .index = -1,
 	                         .recreate = true,
 	                         .privileged_allowed = true,
@@ -49,7 +49,7 @@ int remember_specs(struct inspect *in, const char *service, const struct found *
 		if (spec_of(in, &v[i], &spec, &why) < 0) {
 			front_warn(&in->f, "not remembered: %s", why.message);
 		} else {
-			bad = store_spec_put(in->store, service, name_of(v[i].doc), v[i].host, spec.p, err);
+			bad = store_spec_put(in->store, service, container_name(v[i].doc), v[i].host, spec.p, err);
 		}
 		buf_release(&spec);
 		if (bad)
@@ -95,7 +95,7 @@ static enum project project_of(const json_t *list, const char *spec)
 static bool is_there(const struct remembered *m, const struct spec_row *row)
 {
 	for (size_t i = 0; i < m->n; i++)
-		if (strcmp(name_of(m->v[i].doc), row->name) == 0 &&
+		if (strcmp(container_name(m->v[i].doc), row->name) == 0 &&
 		    (strcmp(m->v[i].host, row->host) == 0 || m->v[i].created > row->seen_at))
 			return true;
 	return unseen_has(m->unseen, row->name);

@@ -19,7 +19,7 @@ void cannot_note(struct inspect *in, const struct err *why)
 
 static int64_t index_of(const json_t *doc)
 {
-	const char *label = label_of(doc, "autoscale.index");
+	const char *label = container_label(doc, "autoscale.index");
 	char *end;
 
 	if (!label || *label < '0' || *label > '9' || strlen(label) > 9)
@@ -39,12 +39,12 @@ void note_containers(struct inspect *in, const char *service, const struct found
 		if (in->listings[i].ok)
 			hosts[look.nhosts++] = in->f.conf.hosts[i].name;
 	for (size_t i = 0; rows && i < n; i++) {
-		const char *of = label_of(v[i].doc, "autoscale.copy-of");
+		const char *of = container_label(v[i].doc, "autoscale.copy-of");
 		const char *id = json_string_value(json_object_get(v[i].doc, "Id"));
 		const char *state = json_string_value(json_object_get(json_object_get(v[i].doc, "State"), "Status"));
 		rows[i] = (struct container_row){.host = v[i].host,
 		                                 .id = id ? id : "",
-		                                 .name = name_of(v[i].doc),
+		                                 .name = container_name(v[i].doc),
 		                                 .state = state ? state : "",
 		                                 .copy_of = !of                                ? ""
 		                                            : strlen(of) <= COPY_OF_MAX && *of ? of

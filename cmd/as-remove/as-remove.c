@@ -28,15 +28,10 @@ struct removal {
 	struct engine_hosts hosts;
 };
 
-static const char *label_of(const json_t *doc, const char *name)
-{
-	return json_string_value(json_object_get(json_object_get(json_object_get(doc, "Config"), "Labels"), name));
-}
-
 /* Asked again here: the label may be on a container that another plan was made for. */
 static int unprotected(const json_t *doc, const char *name, const char *host, struct err *err)
 {
-	const char *protect = label_of(doc, "autoscale.protect");
+	const char *protect = container_label(doc, "autoscale.protect");
 
 	if (!protect || strcmp(protect, "true") != 0 || (force && strcmp(force, name) == 0))
 		return 0;
@@ -50,7 +45,7 @@ static int allowed(const json_t *doc, const char *name, const char *host, struct
 {
 	if (force && strcmp(force, name) == 0)
 		return 0;
-	if (label_of(doc, "autoscale.copy-of") && label_of(doc, "autoscale.op"))
+	if (container_label(doc, "autoscale.copy-of") && container_label(doc, "autoscale.op"))
 		return unprotected(doc, name, host, err);
 	return err_set(err, ERR_REFUSED, "host %s: %s is not a copy made by as-clone: refused (--force %s removes it)",
 	               host, name, name);

@@ -131,3 +131,7 @@ bool variables_join(const json_t *inspect)
 			return true;
 	return false;
 }
+
+const char *container_name(const json_t *inspect) { return doc_name(inspect); }
+
+const char *container_label(const json_t *inspect, const char *name) { return doc_label(inspect, name); }

@@ -134,6 +134,8 @@ int credentials_find(struct tasks *tasks, const char *folder, const char *ref, s
  * com.docker.compose.service, com.docker.swarm.service.name, then the variable AUTOSCALE_SERVICE, then, for a copy,
  * autoscale.copy-of's service is carried by its own labels. False: it belongs to none. */
 bool container_service(const json_t *inspect, char *out, size_t size);
+const char *container_name(const json_t *inspect);                    /* without the slash; "" when it has none */
+const char *container_label(const json_t *inspect, const char *name); /* or NULL */
 /* Did it ask to be scaled: has it a label "autoscale.*", or a variable AUTOSCALE_* in its inspect document? labels may
  * be NULL. */
 bool labels_join(const json_t *labels);

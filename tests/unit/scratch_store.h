@@ -7,8 +7,22 @@
 #define TESTS_UNIT_SCRATCH_STORE_H
 
 #include "store/sql.h"
+#include "store/store.h"
 
 #include "scratch.h"
+
+/* Without a store there is nothing to test. */
+static inline struct store *scratch_open(const char *path)
+{
+	struct err err = {0};
+	struct store *s = store_open(path, &err);
+
+	if (!s) {
+		printf("Bail out! %s: %s\n", path, err.message);
+		exit(1);
+	}
+	return s;
+}
 
 static inline int scratch_on_value(void *ctx, const struct sql_value *col, struct err *err)
 {

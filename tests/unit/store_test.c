@@ -13,18 +13,6 @@
 
 static const char *store_of(const char *name) { return scratch_store("AS_TEST_STORE", name); }
 
-static struct store *must_open(const char *path)
-{
-	struct err err = {0};
-	struct store *s = store_open(path, &err);
-
-	if (!s) {
-		printf("Bail out! %s: %s\n", path, err.message);
-		exit(1);
-	}
-	return s;
-}
-
 /* The code with which opening fails; ERR_NONE when it does not. */
 static enum err_code open_code(const char *url, struct err *err)
 {
@@ -53,17 +41,17 @@ static void test_file_is_private(void)
 	char url[400];
 
 	(void)snprintf(url, sizeof url, "sqlite:%s", path);
-	struct store *s = must_open(url);
+	struct store *s = scratch_open(url);
 	(void)umask(was);
 	OK(stat(path, &st) == 0 && (st.st_mode & 07777) == 0600, "a new store's file is 0600 even with umask 0");
 	OK(stat(scratch_path("a/b/store.db-wal"), &st) == 0 && (st.st_mode & 07777) == 0600, "its write-ahead log too");
 	OK(stat(scratch_path("a"), &st) == 0 && (st.st_mode & 07777) == 0700, "missing folders are made 0700");
 	store_close(s);
-	s = must_open(path);
+	s = scratch_open(path);
 	store_close(s);
 	OK(true, "a plain path names the same store");
 	const mode_t strict = umask(0777);
-	store_close(must_open(scratch_path("strict.db")));
+	store_close(scratch_open(scratch_path("strict.db")));
 	(void)umask(strict);
 	OK(stat(scratch_path("strict.db"), &st) == 0 && (st.st_mode & 07777) == 0600, "and 0600 with umask 0777");
 }
@@ -98,7 +86,7 @@ static void test_schema_versions(void)
 	struct err err;
 	const char *path = scratch_path("newer.db");
 
-	store_close(must_open(path));
+	store_close(scratch_open(path));
 	(void)scratch_sql(path, "INSERT INTO schema_version VALUES (7, '007-later', 'x', 1)");
 	const long long tables = scratch_sql(path, "SELECT COUNT(*) FROM sqlite_master");
 	IS(open_code(path, &err), ERR_CONFIG, "a newer schema is refused as configuration");
@@ -108,7 +96,7 @@ static void test_schema_versions(void)
 	IS(scratch_sql(path, "SELECT COUNT(*) FROM sqlite_master"), tables, "and its tables");
 
 	path = scratch_path("other.db");
-	store_close(must_open(path));
+	store_close(scratch_open(path));
 	(void)scratch_sql(path, "UPDATE schema_version SET checksum = 'x'");
 	IS(open_code(path, &err), ERR_CONFIG, "a schema made from another file of the same number is refused");
 }
@@ -136,7 +124,7 @@ static void test_bad_urls(void)
 	OK(stat(path, &st) == 0 && st.st_size == (off_t)sizeof text - 1, "and left as it is");
 
 	path = scratch_path("cut.db");
-	store_close(must_open(path));
+	store_close(scratch_open(path));
 	if (truncate(path, 10000) < 0)
 		abort();
 	IS(open_code(path, &err), ERR_CONFIG, "a database that was cut is refused");
@@ -181,7 +169,7 @@ static void test_permissions(void)
 		return;
 	}
 	const char *link = scratch_path("link.db");
-	store_close(must_open(scratch_path("target.db")));
+	store_close(scratch_open(scratch_path("target.db")));
 	if (symlink(scratch_path("target.db"), link) < 0)
 		abort();
 	IS(open_code(link, &err), ERR_NONE, "a symbolic link of our own is followed");
@@ -189,7 +177,7 @@ static void test_permissions(void)
 		abort();
 	IS(open_code(link, &err), ERR_DENIED, "one made by another user is not");
 
-	store_close(must_open(scratch_path("locked/root.db")));
+	store_close(scratch_open(scratch_path("locked/root.db")));
 	if (chmod(scratch, 0755) < 0 || chmod(scratch_path("locked"), 0755) < 0)
 		abort();
 	IS(scratch_run(1, as_nobody, NULL), 0, "a store in another's folder, or another's store, is DENIED");
@@ -215,7 +203,7 @@ static void test_disk_full(void)
 	}
 	memset(fields, 'x', sizeof fields);
 	fields[sizeof fields - 1] = '\0';
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	for (int i = 0; i < 2000 && rc == 0; i++) {
 		char name[16];
 		(void)snprintf(name, sizeof name, "p%d", i);
@@ -241,7 +229,7 @@ static void test_clock(void)
 	const char *path = scratch_path("clock.db");
 	char text[200];
 	int64_t version;
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	const int64_t ahead = clock_now_ms() + 3600000;
 
 	(void)snprintf(text, sizeof text, "UPDATE host_clock SET seen_at = %lld, host_at = %lld", (long long)ahead,
@@ -251,7 +239,7 @@ static void test_clock(void)
 	OK(store_policy_put(s, &row, -1, &version, &err) == 0 && store_now(s) >= ahead,
 	   "an open store never goes below a time that another process wrote");
 	store_close(s);
-	s = must_open(path);
+	s = scratch_open(path);
 	const int64_t now = store_now(s);
 	OK(now >= ahead, "nor does a new one");
 	for (int i = 0; i < 1000 && store_now(s) < now + 5; i++)
@@ -283,7 +271,7 @@ static int wait_for_lock(int number, const char *path)
 	char c;
 	(void)number;
 
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	if (pipe2(held, O_CLOEXEC) < 0)
 		return 1;
 	const pid_t holder = scratch_fork(hold_lock, held[1], path, -1);
@@ -332,7 +320,7 @@ static int stop_here(void *ctx, const struct policy_row *row, struct err *err)
 
 static void test_policies(void)
 {
-	struct store *s = must_open(store_of("policies"));
+	struct store *s = scratch_open(store_of("policies"));
 	struct err err = {0};
 	int64_t version = 0;
 	bool there = false;
@@ -380,7 +368,7 @@ static void test_policies(void)
 
 static int put_numbers(int number, const char *path)
 {
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct err err = {0};
 	int failures = 0;
 
@@ -415,7 +403,7 @@ static int count_specs(void *ctx, const struct spec_row *row, struct err *err)
 static void test_specs(void)
 {
 	const char *path = store_of("specs");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct err err = {0};
 	struct buf b = BUF_INIT(1000);
 
@@ -498,7 +486,7 @@ static int64_t end(struct store *s, const struct outcome *o)
 static void test_intents(void)
 {
 	const char *path = store_of("intents");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct err err = {0};
 	struct service_past past;
 	struct intent i = {0};
@@ -557,7 +545,7 @@ static void test_intents(void)
 static void test_failed_outcomes(void)
 {
 	const char *path = store_of("failed");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct err err = {0};
 	struct intent i = {0};
 	struct service_past past;
@@ -634,7 +622,7 @@ static int print_audit(void *ctx, const struct audit_row *r, struct err *err)
 
 static void test_reading(void)
 {
-	struct store *s = must_open(store_of("reading"));
+	struct store *s = scratch_open(store_of("reading"));
 	struct err err = {0};
 	struct intent i = {0};
 	struct buf b = BUF_INIT(10000);
@@ -670,7 +658,7 @@ static void test_reading(void)
 
 static int race_intent(int number, const char *path)
 {
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct intent i = {0};
 	char op[32], alert[32];
 
@@ -693,7 +681,7 @@ static void test_race(void)
 
 	for (int i = 0; i < 10; i++) {
 		const char *path = scratch_store_again("AS_TEST_STORE", "generation", i);
-		store_close(must_open(path));
+		store_close(scratch_open(path));
 		right += scratch_run(SCRATCH_WORKERS, race_intent, path) == 1 &&
 		         scratch_look(path, "SELECT COUNT(*) FROM operation") == 1;
 	}
@@ -707,7 +695,7 @@ static const char *const services[] = {"web", "db", "cache"};
 /* Intents and outcomes until killed, or until its count is done. */
 static int work(int number, const char *path)
 {
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct err err = {0};
 	int64_t id, at;
 
@@ -742,7 +730,7 @@ static void test_kill(void)
 	int64_t rows = 0;
 	int died_itself = 0;
 
-	store_close(must_open(path));
+	store_close(scratch_open(path));
 	srand(1);
 	for (int i = 0; i < 2; i++)
 		pid[i] = scratch_fork(work, i, path, -1);
@@ -759,7 +747,7 @@ static void test_kill(void)
 		(void)waitpid(pid[i], NULL, 0);
 	}
 	IS(died_itself, 0, "two processes working on one store are killed again and again: neither ends by itself");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	const int verified = store_audit_verify(s, &rows, &err);
 	OK(verified == 0, "the audit of %lld rows is whole after it %s", (long long)rows, err.message);
 	store_close(s);
@@ -847,7 +835,7 @@ static void test_tampering(void)
 		struct err err = {0};
 		int64_t rows = 0;
 		const char *path = scratch_store_again("AS_TEST_STORE", "audit", (int)i);
-		struct store *s = must_open(path);
+		struct store *s = scratch_open(path);
 		fill_audit(s);
 		/* the one that is put another way where || is no concatenation */
 		(void)scratch_look(path,
@@ -868,7 +856,7 @@ static void test_tampering(void)
 static void test_rewritten_hash(void)
 {
 	const char *path = store_of("rewritten"), *twin = store_of("twin");
-	struct store *s = must_open(path), *t = must_open(twin);
+	struct store *s = scratch_open(path), *t = scratch_open(twin);
 	const bool file = scratch_is_file(path);
 	struct err err = {0};
 	char text[700];

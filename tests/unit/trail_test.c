@@ -10,18 +10,6 @@
 
 static const char *store_of(const char *name) { return scratch_store("AS_TEST_STORE", name); }
 
-static struct store *must_open(const char *path)
-{
-	struct err err = {0};
-	struct store *s = store_open(path, &err);
-
-	if (!s) {
-		printf("Bail out! %s: %s\n", path, err.message);
-		exit(1);
-	}
-	return s;
-}
-
 /* --- making and looking --- */
 
 static const char *const plan = "{\"op\":\"scale-up\"}";
@@ -130,7 +118,7 @@ static int64_t next_ms(struct store *s)
 static void test_prune_counts(void)
 {
 	const char *path = store_of("counts");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	char op[32], alert[32];
 
 	for (int i = 1; i <= 5; i++) {
@@ -164,7 +152,7 @@ static void test_prune_counts(void)
 static void test_prune_slices(void)
 {
 	const char *path = store_of("slices");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	char op[32];
 
 	for (int i = 1; i <= 10; i++) {
@@ -197,7 +185,7 @@ static bool stop_at_once(void *ctx)
 
 static void test_prune_stops(void)
 {
-	struct store *s = must_open(store_of("stops"));
+	struct store *s = scratch_open(store_of("stops"));
 	int asked = 0;
 	char op[32];
 
@@ -215,7 +203,7 @@ static void test_prune_stops(void)
 static void test_prune_keeps_planned(void)
 {
 	const char *path = store_of("planned");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct err err = {0};
 	struct service_past past;
 
@@ -248,7 +236,7 @@ static void test_prune_keeps_planned(void)
 static void test_prune_seen(void)
 {
 	const char *path = store_of("seen");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 
 	(void)look(path,
 	           "INSERT INTO recommendation (service, noted_at, want) VALUES ('a', 1, 1), ('a', 2, 1), ('a', 3, 1),"
@@ -268,7 +256,7 @@ static void test_prune_seen(void)
 
 static int writer(int number, const char *path)
 {
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	char op[32];
 	int failures = 0;
 
@@ -282,7 +270,7 @@ static int writer(int number, const char *path)
 
 static int pruner(const char *path)
 {
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct err err = {0};
 	int failures = 0;
 
@@ -304,9 +292,9 @@ static void test_prune_beside_writers(void)
 	const char *path = store_of("beside");
 	char text[640];
 
-	store_close(must_open(path));
+	store_close(scratch_open(path));
 	IS(scratch_run(6, writer_or_pruner, path), 0, "4 processes write while 2 prune: none fails");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	OK(verify(s, text) > 0, "and the chains are whole %s", text);
 	IS(look(path, "SELECT SUM(audit_seq) FROM service_state"
 	              " WHERE audit_seq - (SELECT COUNT(*) FROM audit a WHERE a.service = service_state.service) ="
@@ -318,7 +306,7 @@ static void test_prune_beside_writers(void)
 /* Prunes by single rows until it is killed; a byte at the start. */
 static int prune_for_ever(int number, const char *path)
 {
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	struct err err = {0};
 
 	(void)!write(number, "", 1);
@@ -333,7 +321,7 @@ static int prune_for_ever(int number, const char *path)
 static void test_prune_killed(void)
 {
 	const char *path = store_of("killed");
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 	char op[32], text[640], c;
 	int right = 0;
 
@@ -368,7 +356,7 @@ static void test_prune_killed(void)
 /* A pruned chain of web: rows 6 ("done") and 7 ("prune"), then 8 and 9. */
 static struct store *pruned_chain(const char *path)
 {
-	struct store *s = must_open(path);
+	struct store *s = scratch_open(path);
 
 	for (int i = 1; i <= 3; i++) {
 		char op[32];
@@ -453,7 +441,7 @@ static void history_is(struct store *s, const char *want, const char *what)
 
 static void test_policy_versions(void)
 {
-	struct store *s = must_open(store_of("versions"));
+	struct store *s = scratch_open(store_of("versions"));
 	struct err err = {0};
 	struct policy_row row = {
 		.name = "web", .service = "web", .type = "", .fields = "{\"max\":1}", .enabled = true, .actor = "ann"};
@@ -500,7 +488,7 @@ static int print_policies(void *ctx, const struct history_row *row, struct err *
 
 static void test_deciding_versions(void)
 {
-	struct store *s = must_open(store_of("deciding"));
+	struct store *s = scratch_open(store_of("deciding"));
 	struct err err = {0};
 	struct intent in;
 	struct buf b = BUF_INIT(1000);
