@@ -31,7 +31,7 @@ static int open_balancer(struct job *j, const char *name, struct err *err)
 	j->b->conf = conf;
 	if (!j->b->driver && !(j->b->driver = lb_driver(conf, err)))
 		return -1;
-	if (!j->b->lb && !(j->b->lb = j->b->driver->open(conf, err)))
+	if (!j->b->lb && !(j->b->lb = j->b->driver->open(conf, &j->u->means, err)))
 		return -1;
 	return 0;
 }

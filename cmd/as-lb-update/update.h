@@ -20,6 +20,7 @@ struct handled {
 
 struct update {
 	struct front f;
+	struct lb_means means;
 	struct balancer *balancers; /* one per configured load balancer, opened at first use */
 	struct handled *handled;
 };

@@ -57,6 +57,13 @@ static const struct key keys[] = {
 	LB(config),
 	LB(admin),
 	LB(master),
+	LB(folder),
+	LB(pid),
+	LB(log),
+	LB(frontend),
+	LB(container),
+	LB(host),
+	LB(conventions),
 };
 #define NKEYS (sizeof keys / sizeof *keys)
 #define LINE_BYTES 198 /* what inih reads as one line, as Debian builds it */

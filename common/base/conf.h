@@ -22,8 +22,14 @@ struct conf_host {
 
 struct conf_lb {
 	char *name;
-	char *driver; /* haproxy */
+	char *driver; /* haproxy, nginx, traefik, envoy */
 	char *socket, *config, *admin, *master;
+	char *folder;      /* that it reads its servers from */
+	char *pid, *log;   /* files of nginx */
+	char *frontend;    /* where rules are added: each driver has its own idea of one */
+	char *container;   /* that it runs in; NULL: none */
+	char *host;        /* the [host] of that container; NULL: the only one */
+	char *conventions; /* words, comma separated: labels of other tools that make a container join it */
 };
 
 enum conf_labels { CONF_LABELS_TRUST, CONF_LABELS_NARROW, CONF_LABELS_IGNORE };

@@ -33,6 +33,7 @@ enum { CHECK_CONFIGURED = 0x02 };
 
 struct lb {
 	const struct conf_lb *conf;
+	struct tasks *tasks;
 };
 
 struct entry {
@@ -104,21 +105,10 @@ static int busy(const struct lb *lb, const char *backend, const char *name, int6
 	return rc;
 }
 
-static void wait_step(int64_t *step, int64_t longest)
+static void wait_step(const struct lb *lb, int64_t *step, int64_t longest)
 {
-	clock_sleep_ms(*step);
+	tasks_sleep(lb->tasks, *step);
 	*step = *step * 3 / 2 < longest ? *step * 3 / 2 : longest;
-}
-
-static int check_names(const struct lb *lb, const char *backend, const char *server, struct err *err)
-{
-	const char *bad = !lb_safe_name(backend) ? "backend" : server && !lb_safe_name(server) ? "server" : NULL;
-
-	if (!bad)
-		return 0;
-	return err_set(err, ERR_REFUSED,
-	               "lb %s: bad %s name: at most 63 letters, digits, `_`, `.` and `-`, the first a letter or digit",
-	               lb->conf->name, bad);
 }
 
 /* ---- the configuration ---- */
@@ -165,7 +155,7 @@ static void persist(const struct lb *lb, const char *backend, struct lb_result *
 
 	if (!file)
 		return;
-	int rc = haproxy_config_open(&config, file, backend, &err);
+	int rc = haproxy_config_open(&config, lb->tasks, file, backend, &err);
 	if (rc == 0 && config.marked) {
 		rc = live_lines(lb, backend, &lines, &n, &err);
 		if (rc == 0)
@@ -239,7 +229,7 @@ static int take_out(const struct lb *lb, const char *backend, const char *name, 
 		if (!haproxy_says(&answer, "still has connections")) {
 			rc = haproxy_complain(lb->conf, backend, &answer, err);
 		} else if (clock_monotonic_ms() < deadline) {
-			wait_step(&step, STEP_MAX_MS);
+			wait_step(lb, &step, STEP_MAX_MS);
 		} else if (last) {
 			rc = err_set(err, ERR_TEMPORARY, "lb %s: backend %s: server %s is in maintenance, but keeps connections",
 			             lb->conf->name, backend, name);
@@ -285,7 +275,7 @@ static int gate(const struct lb *lb, const char *backend, const char *name, int6
 			return 0;
 		if (clock_monotonic_ms() >= deadline)
 			return 1;
-		wait_step(&step, GATE_STEP_MS);
+		wait_step(lb, &step, GATE_STEP_MS);
 	}
 }
 
@@ -383,7 +373,7 @@ static int put(const struct lb *lb, const char *backend, const struct lb_server 
 
 /* ---- verbs ---- */
 
-static struct lb *haproxy_open(const struct conf_lb *conf, struct err *err)
+static struct lb *haproxy_open(const struct conf_lb *conf, const struct lb_means *means, struct err *err)
 {
 	struct lb *lb = NULL;
 
@@ -392,7 +382,7 @@ static struct lb *haproxy_open(const struct conf_lb *conf, struct err *err)
 	else if (!(lb = malloc(sizeof *lb)))
 		err_set(err, ERR_TEMPORARY, "out of memory");
 	else
-		lb->conf = conf;
+		*lb = (struct lb){.conf = conf, .tasks = means->tasks};
 	return lb;
 }
 
@@ -418,7 +408,7 @@ static int haproxy_list(struct lb *lb, const char *backend, struct lb_list *out,
 	struct entry e;
 
 	*out = (struct lb_list){0};
-	if (check_names(lb, backend, NULL, err) < 0)
+	if (lb_check_names(lb->conf, backend, NULL, err) < 0)
 		return -1;
 	int rc = haproxy_servers(lb->conf, backend, &t, err);
 	while (rc == 0 && haproxy_row(&t)) {
@@ -448,7 +438,7 @@ static int haproxy_attach(struct lb *lb, const char *backend, const struct lb_se
 	bool forced = false;
 
 	*result = (struct lb_result){0};
-	if (check_names(lb, backend, NULL, err) < 0 || lb_check_server(lb->conf, server, &want, err) < 0)
+	if (lb_check_names(lb->conf, backend, NULL, err) < 0 || lb_check_server(lb->conf, server, &want, err) < 0)
 		return -1;
 	lb_place(&want, result->address);
 	const int was = put(lb, backend, &want, gate_ms, &e, result, err);
@@ -471,7 +461,7 @@ static int haproxy_drain(struct lb *lb, const char *backend, const char *name, i
 	struct entry e;
 
 	*result = (struct lb_result){0};
-	if (check_names(lb, backend, name, err) < 0)
+	if (lb_check_names(lb->conf, backend, name, err) < 0)
 		return -1;
 	const int rc = find(lb, backend, name, &e, err);
 	if (rc < 0)
@@ -484,7 +474,7 @@ static int haproxy_drain(struct lb *lb, const char *backend, const char *name, i
 		return -1;
 	while (busy(lb, backend, name, &work, err) == 0) {
 		if (work && clock_monotonic_ms() < deadline) {
-			wait_step(&step, STEP_MAX_MS);
+			wait_step(lb, &step, STEP_MAX_MS);
 			continue;
 		}
 		if (work)
@@ -501,7 +491,7 @@ static int haproxy_detach(struct lb *lb, const char *backend, const char *name, 
 	struct entry e;
 
 	*result = (struct lb_result){0};
-	if (check_names(lb, backend, name, err) < 0)
+	if (lb_check_names(lb->conf, backend, name, err) < 0)
 		return -1;
 	const int rc = find(lb, backend, name, &e, err);
 	if (rc < 0)
@@ -521,8 +511,8 @@ static int haproxy_load(struct lb *lb, const char *backend, struct lb_stats *out
 	struct haproxy_table t;
 	int64_t queue = 0; /* the backend's own and each server's */
 
-	*out = (struct lb_stats){.connections = -1, .queue = -1, .request_rate = -1, .response_ms = -1};
-	if (check_names(lb, backend, NULL, err) < 0)
+	*out = (struct lb_stats){clock_monotonic_ms(), -1, -1, -1, -1, -1, -1};
+	if (lb_check_names(lb->conf, backend, NULL, err) < 0)
 		return -1;
 	const int rc = haproxy_stats(lb->conf, backend, &t, err);
 	while (rc == 0 && haproxy_row(&t)) {
@@ -530,10 +520,12 @@ static int haproxy_load(struct lb *lb, const char *backend, struct lb_stats *out
 		if (strcmp(haproxy_cell(&t, "svname"), "BACKEND") != 0)
 			continue;
 		const int64_t idle_s = haproxy_number(&t, "lastsess", -1);
+		const bool http = strcmp(haproxy_cell(&t, "mode"), "tcp") != 0;
 		out->connections = haproxy_number(&t, "scur", -1);
-		out->request_rate = haproxy_number(&t, "rate", -1);
-		if (idle_s >= 0 && idle_s < IDLE_S && strcmp(haproxy_cell(&t, "mode"), "tcp") != 0)
-			out->response_ms = haproxy_number(&t, "rtime", -1);
+		out->requests = haproxy_number(&t, http ? "req_tot" : "stot", -1);
+		out->errors = http ? haproxy_number(&t, "hrsp_5xx", -1) : -1;
+		if (idle_s >= 0 && idle_s < IDLE_S && http)
+			out->average_us = haproxy_number(&t, "rtime", -1) * 1000;
 	}
 	if (rc == 0)
 		out->queue = queue;

@@ -5,25 +5,15 @@
 #include "lb/lb.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/banned.h"
 
-#define LOCK_MS 10000
 #define CHECK_MS 10000 /* `haproxy -c` takes 50 ms, but it resolves the names of servers */
-#define STEP_MS 5
-
-extern char **environ;
 
 /* One line of the text: [at, at + n) without its newline, [word, word + nword) without white space around it. */
 struct line {
@@ -127,52 +117,17 @@ static int find_block(struct haproxy_config *c, const char *backend, struct err 
 	return 0;
 }
 
-static int take_lock(struct haproxy_config *c, struct err *err)
+int haproxy_config_open(struct haproxy_config *c, struct tasks *tasks, const char *path, const char *backend,
+                        struct err *err)
 {
-	const int64_t deadline = clock_monotonic_ms() + LOCK_MS;
-	char path[PATH_MAX + 8];
+	char lock[PATH_MAX + 8];
 
-	(void)snprintf(path, sizeof path, "%s.lock", c->file);
-	c->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (c->lock < 0)
-		return err_set(err, ERR_DENIED, "cannot open %s: %s", path, strerror(errno));
-	while (flock(c->lock, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_set(err, ERR_TEMPORARY, "cannot lock %s: %s", path, strerror(errno));
-		if (clock_monotonic_ms() >= deadline)
-			return err_set(err, ERR_TEMPORARY, "%s is locked for more than %d s", path, LOCK_MS / 1000);
-		clock_sleep_ms(STEP_MS);
-	}
-	return 0;
-}
-
-static int read_file(struct haproxy_config *c, struct err *err)
-{
-	char block[16384];
-	ssize_t n;
-
-	const int fd = open(c->file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, ERR_DENIED, "cannot read %s: %s", c->file, strerror(errno));
-	while ((n = read(fd, block, sizeof block)) > 0)
-		buf_put(&c->text, block, (size_t)n);
-	if (n == 0)
-		n = fstat(fd, &c->st);
-	const int saved = errno;
-	(void)close(fd);
-	if (n < 0)
-		return err_set(err, ERR_DENIED, "cannot read %s: %s", c->file, strerror(saved));
-	if (buf_ok(&c->text, err) < 0)
-		return err_prefix(err, "%s", c->file);
-	return 0;
-}
-
-int haproxy_config_open(struct haproxy_config *c, const char *path, const char *backend, struct err *err)
-{
-	*c = (struct haproxy_config){.lock = -1, .text = BUF_INIT(DOCUMENT_MAX)};
+	*c = (struct haproxy_config){.tasks = tasks, .lock = -1, .text = BUF_INIT(DOCUMENT_MAX)};
 	if (!realpath(path, c->file))
 		return err_set(err, ERR_DENIED, "cannot find %s: %s", path, strerror(errno));
-	if (take_lock(c, err) < 0 || read_file(c, err) < 0)
+	(void)snprintf(lock, sizeof lock, "%s.lock", c->file);
+	c->lock = lb_file_lock(tasks, lock, err);
+	if (c->lock < 0 || lb_file_read(c->file, &c->text, &c->st, err) < 0)
 		return -1;
 	return find_block(c, backend, err);
 }
@@ -203,63 +158,13 @@ static void render(const struct haproxy_config *c, char *const *lines, size_t n,
 	buf_put(out, c->text.p + c->to, c->text.n - c->to);
 }
 
-/* Starts `haproxy -c -f FILE` with its errors into a file (-q would drop them). cron's PATH has no sbin. 0, or an
- * errno. */
-static int spawn_check(const char *file, int errors, pid_t *pid)
-{
-	static const char *const programs[] = {"haproxy", "/usr/sbin/haproxy", "/usr/local/sbin/haproxy"};
-	char a0[] = "haproxy", a1[] = "-c", a2[] = "-f", a3[PATH_MAX];
-	char *const argv[] = {a0, a1, a2, a3, NULL};
-	posix_spawn_file_actions_t files;
-
-	(void)snprintf(a3, sizeof a3, "%s", file);
-	int rc = posix_spawn_file_actions_init(&files);
-	if (rc)
-		return rc;
-	rc = posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
-	if (!rc)
-		rc = posix_spawn_file_actions_adddup2(&files, STDIN_FILENO, STDOUT_FILENO);
-	if (!rc)
-		rc = posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
-	if (!rc) {
-		rc = ENOENT;
-		for (size_t i = 0; i < sizeof programs / sizeof *programs && rc == ENOENT; i++)
-			rc = posix_spawnp(pid, programs[i], &files, NULL, argv, environ);
-	}
-	(void)posix_spawn_file_actions_destroy(&files);
-	return rc;
-}
-
-/* Waits for the child; its wait status, or -1. */
-static int wait_check(pid_t pid, struct err *err)
-{
-	const int64_t deadline = clock_monotonic_ms() + CHECK_MS;
-	int status = 0;
-	pid_t got;
-
-	while ((got = waitpid(pid, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
-		if (clock_monotonic_ms() >= deadline) {
-			(void)kill(pid, SIGKILL);
-			(void)waitpid(pid, &status, 0);
-			return err_set(err, ERR_TEMPORARY, "haproxy -c took more than %d s", CHECK_MS / 1000);
-		}
-		clock_sleep_ms(STEP_MS);
-	}
-	if (got < 0)
-		return err_set(err, ERR_TEMPORARY, "cannot wait for haproxy -c: %s", strerror(errno));
-	return status;
-}
-
 /* What HAProxy has against it, from its first line such as
  * "[ALERT]    (7) : config : parsing [/etc/haproxy/.haproxy.cfg.as-lb:4] : unknown keyword 'foo' in 'backend' section".
  * Not the place: it means the new file. */
-static int complain(const struct haproxy_config *c, int errors, struct err *err)
+static int complain(const struct haproxy_config *c, char *text, struct err *err)
 {
-	char text[4096];
-
-	const ssize_t n = pread(errors, text, sizeof text - 1, 0);
-	text[n > 0 ? n : 0] = '\0';
 	char *line = strstr(text, "[ALERT]");
+
 	if (!line)
 		return err_set(err, ERR_REFUSED, "haproxy -c refuses %s", c->file);
 	line[strcspn(line, "\n")] = '\0';
@@ -268,59 +173,23 @@ static int complain(const struct haproxy_config *c, int errors, struct err *err)
 	return err_set(err, ERR_REFUSED, "haproxy -c refuses %s: %s", c->file, why);
 }
 
+/* Without -q, which would drop what it says. cron's PATH has no sbin. */
 static int check(const struct haproxy_config *c, const char *file, struct err *err)
 {
-	pid_t pid = 0;
-	int rc = -1;
+	static const char *const programs[] = {"haproxy", "/usr/sbin/haproxy", "/usr/local/sbin/haproxy", NULL};
+	const char *const argv[] = {programs[0], "-c", "-f", file, NULL};
+	char text[4096];
+	struct err why = {0};
 
-	const int errors = memfd_create("haproxy -c", MFD_CLOEXEC);
-	if (errors < 0)
-		return err_set(err, ERR_TEMPORARY, "memfd_create: %s", strerror(errno));
-	const int no = spawn_check(file, errors, &pid);
-	if (no == ENOENT) {
-		rc = 0; /* HAProxy runs elsewhere, such as in a container that shares the folder */
-	} else if (no) {
-		err_set(err, ERR_TEMPORARY, "cannot start haproxy -c: %s", strerror(no));
-	} else {
-		const int status = wait_check(pid, err);
-		/* 2: no error, but no listener either, which is how a part of a configuration in several files looks. */
-		if (status >= 0 && WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 2))
-			rc = 0;
-		else if (status >= 0)
-			complain(c, errors, err);
-	}
-	(void)close(errors);
-	return rc;
-}
-
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		const ssize_t did = write(fd, p, n);
-		if (did < 0 && errno == EINTR)
-			continue;
-		if (did <= 0)
-			return -1;
-		p += did;
-		n -= (size_t)did;
-	}
-	return 0;
-}
-
-/* A file of these bytes with the mode and owner of c->file. */
-static int write_temporary(const struct haproxy_config *c, const char *file, const struct buf *text, struct err *err)
-{
-	(void)unlink(file); /* left by a run that was killed; the lock is ours */
-	const int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_set(err, ERR_DENIED, "cannot create %s: %s", file, strerror(errno));
-	const bool good = write_all(fd, text->p, text->n) == 0 && fchown(fd, c->st.st_uid, c->st.st_gid) == 0 &&
-	                  fchmod(fd, c->st.st_mode & 07777) == 0 && fsync(fd) == 0;
-	if (!good)
-		err_set(err, ERR_OUTPUT, "cannot write %s: %s", file, strerror(errno));
-	if (close(fd) < 0 && good)
-		return err_set(err, ERR_OUTPUT, "cannot write %s: %s", file, strerror(errno));
-	return good ? 0 : -1;
+	const int status = lb_file_run(c->tasks, programs, argv, CHECK_MS, text, sizeof text, &why);
+	/* None there: HAProxy runs elsewhere, such as in a container that shares the folder. 2: no error, but no listener
+	 * either, which is how a part of a configuration in several files looks. */
+	if (status == 0 || status == 2 || (status < 0 && why.code == ERR_NOT_FOUND))
+		return 0;
+	if (status > 0)
+		return complain(c, text, err);
+	*err = why;
+	return -1;
 }
 
 static bool is_unchanged(const struct haproxy_config *c)
@@ -329,19 +198,6 @@ static bool is_unchanged(const struct haproxy_config *c)
 
 	return stat(c->file, &st) == 0 && st.st_ino == c->st.st_ino && st.st_size == c->st.st_size &&
 	       st.st_mtim.tv_sec == c->st.st_mtim.tv_sec && st.st_mtim.tv_nsec == c->st.st_mtim.tv_nsec;
-}
-
-/* The rename is done when the folder is synced; a failure of that only means a later moment. */
-static void sync_folder(const char *file, size_t nfolder)
-{
-	char folder[PATH_MAX];
-
-	(void)snprintf(folder, sizeof folder, "%.*s", (int)nfolder, file);
-	const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	(void)fsync(fd);
-	(void)close(fd);
 }
 
 int haproxy_config_write(const struct haproxy_config *c, char *const *lines, size_t n, struct err *err)
@@ -364,15 +220,13 @@ int haproxy_config_write(const struct haproxy_config *c, char *const *lines, siz
 		err_set(err, ERR_CONFIG, "the path is too long");
 		goto out;
 	}
-	rc = write_temporary(c, file, &text, err);
+	rc = lb_file_write(file, &text, &c->st, err);
 	if (rc == 0)
 		rc = check(c, file, err);
 	if (rc == 0 && !is_unchanged(c))
 		rc = err_set(err, ERR_TEMPORARY, "somebody else wrote it meanwhile");
-	if (rc == 0 && (rc = rename(file, c->file)) < 0)
-		err_set(err, ERR_OUTPUT, "cannot rename %s: %s", file, strerror(errno));
 	if (rc == 0)
-		sync_folder(c->file, nfolder);
+		rc = lb_file_rename(file, c->file, err);
 	else
 		(void)unlink(file);
 out:

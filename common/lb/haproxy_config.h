@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "lb/file.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 #include <sys/stat.h>
 
 struct haproxy_config {
+	struct tasks *tasks;
 	char file[PATH_MAX]; /* symbolic links followed: the rename must not replace one */
 	int lock;            /* FILE.lock, -1 when not held */
 	struct stat st;      /* of the file that was read */
@@ -32,7 +34,8 @@ struct haproxy_config {
 /* Takes the lock (flock on FILE.lock, waits at most 10 s) and reads the file. What the caller then asks the load
  * balancer is as new as anybody's who wrote before. `marked` is false when the backend has no markers; CONFIG when
  * they do not make a block inside that backend's section. Close it whatever the result. */
-int haproxy_config_open(struct haproxy_config *c, const char *path, const char *backend, struct err *err);
+int haproxy_config_open(struct haproxy_config *c, struct tasks *tasks, const char *path, const char *backend,
+                        struct err *err);
 
 /* Makes the server lines of the block these (n of them, without indentation and newline) and puts the new file in
  * the place of the old one, synced, with its mode and owner. Nothing happens when they are these already. REFUSED when

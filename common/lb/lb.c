@@ -41,6 +41,48 @@ const char *lb_state_name(enum lb_state state)
 	return names[state];
 }
 
+void lb_names_release(struct lb_names *names)
+{
+	free(names->v);
+	names->v = NULL;
+	names->n = 0;
+}
+
+int lb_names_add(struct lb_names *names, const char *name, struct err *err)
+{
+	size_t at = 0;
+
+	while (at < names->n && strcmp(names->v[at], name) < 0)
+		at++;
+	if (at < names->n && strcmp(names->v[at], name) == 0)
+		return 0;
+	char(*more)[LB_NAME] = realloc(names->v, (names->n + 1) * sizeof *more);
+	if (!more)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	names->v = more;
+	memmove(more[at + 1], more[at], (names->n - at) * sizeof *more);
+	(void)snprintf(more[at], sizeof more[at], "%s", name);
+	names->n++;
+	return 0;
+}
+
+static int64_t since(int64_t before, int64_t after) { return before < 0 || after < before ? -1 : after - before; }
+
+struct lb_rates lb_rates(const struct lb_stats *before, const struct lb_stats *after)
+{
+	const int64_t ms = after->at_ms - before->at_ms;
+	const int64_t errors = since(before->errors, after->errors), time_us = since(before->time_us, after->time_us);
+	struct lb_rates r = {since(before->requests, after->requests), -1, -1, -1};
+
+	if (ms > 0 && r.requests >= 0)
+		r.request_rate_milli = r.requests * 1000000 / ms;
+	if (ms > 0 && errors >= 0)
+		r.error_rate_milli = errors * 1000000 / ms;
+	if (r.requests > 0)
+		r.response_us = time_us >= 0 ? time_us / r.requests : after->average_us;
+	return r;
+}
+
 /* Without the locale, which isalnum() would ask. */
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -126,6 +168,29 @@ bool lb_is_ours(const char *name)
 	return true;
 }
 
+bool lb_safe_check(const char *s)
+{
+	size_t n = 0;
+
+	if (*s && *s != '/')
+		return false;
+	for (; s[n]; n++)
+		if (n == LB_CHECK - 1 || (!is_letter(s[n]) && !is_digit(s[n]) && !strchr("/._~-", s[n])))
+			return false;
+	return true;
+}
+
+int lb_check_names(const struct conf_lb *conf, const char *backend, const char *server, struct err *err)
+{
+	const char *bad = !lb_safe_name(backend) ? "backend" : server && !lb_safe_name(server) ? "server" : NULL;
+
+	if (!bad)
+		return 0;
+	return err_set(err, ERR_REFUSED,
+	               "lb %s: bad %s name: at most 63 letters, digits, `_`, `.` and `-`, the first a letter or digit",
+	               conf->name, bad);
+}
+
 void lb_place(const struct lb_server *s, char out[LB_PLACE])
 {
 	(void)snprintf(out, LB_PLACE, strchr(s->address, ':') ? "[%s]:%u" : "%s:%u", s->address, s->port & 0xffff);
@@ -154,6 +219,8 @@ int lb_check_server(const struct conf_lb *conf, const struct lb_server *in, stru
 	if (in->weight > LB_WEIGHT_MAX)
 		return err_set(err, ERR_REFUSED, "lb %s: server %s: weight %u is not in 0 to %d", lb, in->name, in->weight,
 		               LB_WEIGHT_MAX);
+	if (!lb_safe_check(in->check))
+		return err_set(err, ERR_REFUSED, "lb %s: server %s: its check is no plain path", lb, in->name);
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 
 static char folder[64];
 static struct conf_lb edge = {.name = (char[]){"edge"}, .driver = (char[]){"haproxy"}};
+static const struct lb_means alone;
 static struct lb *lb;
 static const char *config; /* the rig's haproxy.cfg */
 static unsigned front;     /* its port */
@@ -298,7 +299,7 @@ static void test_configuration(void)
 	   "an unknown driver is refused and the known named");
 	conf.driver = edge.driver;
 	OK(lb_driver(&conf, &err) == &lb_haproxy, "haproxy is a driver");
-	OK(!lb_haproxy.open(&conf, &err) && err.code == ERR_CONFIG && strstr(err.message, "`socket`"),
+	OK(!lb_haproxy.open(&conf, &alone, &err) && err.code == ERR_CONFIG && strstr(err.message, "`socket`"),
 	   "a load balancer without a socket is refused");
 }
 
@@ -308,7 +309,7 @@ static void test_nothing_unsafe_is_sent(void)
 	char path[PATH_SIZE];
 	struct conf_lb conf = {.name = edge.name, .driver = edge.driver, .socket = path_in(path, "fake")};
 	const int fd = listen_unix(path);
-	struct lb *fake = lb_haproxy.open(&conf, &err);
+	struct lb *fake = lb_haproxy.open(&conf, &alone, &err);
 	struct lb_server s = server(1, 80);
 	struct lb_stats stats;
 	struct lb_list list;
@@ -354,7 +355,7 @@ static void test_silent_peer(void)
 	char path[PATH_SIZE];
 	struct conf_lb conf = {.name = edge.name, .socket = path_in(path, "silent")};
 	const int fd = listen_unix(path);
-	struct lb *silent = lb_haproxy.open(&conf, &err);
+	struct lb *silent = lb_haproxy.open(&conf, &alone, &err);
 	const struct lb_server s = server(1, 80);
 	const int64_t start = clock_monotonic_ms();
 
@@ -373,7 +374,7 @@ static void test_no_peer(void)
 {
 	char path[PATH_SIZE];
 	struct conf_lb conf = {.name = edge.name, .socket = path_in(path, "nobody")};
-	struct lb *none = lb_haproxy.open(&conf, &err);
+	struct lb *none = lb_haproxy.open(&conf, &alone, &err);
 	struct lb_list list;
 
 	failed(lb_haproxy.list(none, "web", &list, &err), ERR_UNAVAILABLE,
@@ -591,7 +592,7 @@ static void test_broken_configuration(void)
 	char *text = read_all(config);
 	(void)snprintf(text + strlen(text), 64, "    no-such-keyword 1\n");
 	write_all(path, text, 0640);
-	struct lb *other = lb_haproxy.open(&conf, &err);
+	struct lb *other = lb_haproxy.open(&conf, &alone, &err);
 	IS(lb_haproxy.attach(other, "web", &s, GATE, &result, &err), 0,
 	   "attach works while HAProxy's configuration is broken");
 	IS(listed(), 1, "attach works live while the configuration is broken");
@@ -610,7 +611,7 @@ static void save_to(const char *path, const char *text, struct lb_result *out)
 
 	conf.config = (char *)(uintptr_t)path;
 	write_all(path, text, 0640);
-	struct lb *other = lb_haproxy.open(&conf, &err);
+	struct lb *other = lb_haproxy.open(&conf, &alone, &err);
 	(void)lb_haproxy.attach(other, "web", &s, GATE, out, &err);
 	lb_haproxy.close(other);
 }
@@ -659,7 +660,7 @@ static void test_configuration_file(void)
 	struct conf_lb conf = edge;
 	conf.config = link;
 	(void)remove(path);
-	struct lb *other = lb_haproxy.open(&conf, &err);
+	struct lb *other = lb_haproxy.open(&conf, &alone, &err);
 	const struct lb_server s = server(1, apps[0].port);
 	IS(lb_haproxy.attach(other, "web", &s, GATE, &result, &err), 0,
 	   "a configuration that is not there does not hinder");
@@ -757,7 +758,7 @@ static bool killed_after(int k, bool in)
 	if (pid == 0) {
 		(void)close(fd);
 		conf.socket = path;
-		lb = lb_haproxy.open(&conf, &err);
+		lb = lb_haproxy.open(&conf, &alone, &err);
 		_exit(run_killed(in));
 	}
 	for (;;) {
@@ -851,9 +852,10 @@ static void test_kill_while_saving(void)
 
 static void test_stats(void)
 {
-	struct lb_stats stats;
+	struct lb_stats before, stats;
 
 	must(attach_to("api", 1, apps[0].port, GATE));
+	must(lb_haproxy.stats(lb, "api", &before, &err));
 	const int fd = app_connect(front);
 	int good = 0;
 	for (int i = 0; i < 100; i++)
@@ -861,10 +863,12 @@ static void test_stats(void)
 	(void)close(fd);
 	IS(good, 100, "100 requests to a server that takes 50 ms are answered");
 	done(lb_haproxy.stats(lb, "api", &stats, &err), "a backend is measured");
-	OK(stats.response_ms >= 45 && stats.response_ms <= 75, "the response time of 50 ms is measured as %lld ms",
-	   (long long)stats.response_ms);
-	OK(stats.request_rate > 5 && stats.request_rate < 25, "the rate is measured as %lld/s",
-	   (long long)stats.request_rate);
+	const struct lb_rates rates = lb_rates(&before, &stats);
+	OK(rates.response_us >= 45000 && rates.response_us <= 75000, "the response time of 50 ms is measured as %lld us",
+	   (long long)rates.response_us);
+	IS(rates.requests, 100, "100 requests are counted");
+	OK(rates.request_rate_milli > 5000 && rates.request_rate_milli < 25000, "the rate is measured as %lld per 1000 s",
+	   (long long)rates.request_rate_milli);
 	IS(stats.queue, 0, "the queue is empty");
 	IS(stats.connections, 0, "without a request no connection is at work");
 	const pid_t client = app_later(front, "/api/wait/300");
@@ -884,7 +888,7 @@ static void test_stats_idle(void)
 	struct lb_stats stats;
 
 	must(lb_haproxy.stats(lb, "api", &stats, &err));
-	IS(stats.response_ms, -1, "the response time of a backend that was idle for 10 s is unknown");
+	IS(stats.average_us, -1, "the response time of a backend that was idle for 10 s is unknown");
 }
 
 static void test_reload(const char *master)
@@ -939,7 +943,7 @@ static void test_other_backends(void)
 	for (int i = 0; i < 500 && !*tell(socket_path, "show info"); i++)
 		clock_sleep_ms(10);
 	struct lb *was = lb;
-	lb = lb_haproxy.open(&conf, &err);
+	lb = lb_haproxy.open(&conf, &alone, &err);
 
 	for (unsigned i = 0; i < 3; i++)
 		must(attach_to("ring", i, apps[i].port, GATE));
@@ -968,7 +972,7 @@ static void test_other_backends(void)
 
 	lb_haproxy.close(lb);
 	conf.socket = look;
-	lb = lb_haproxy.open(&conf, &err);
+	lb = lb_haproxy.open(&conf, &alone, &err);
 	failed(attach_to("ring", 9, apps[0].port, GATE), ERR_DENIED, "level admin",
 	       "a socket that may only look is reported with what to do");
 	lb_haproxy.close(lb);
@@ -998,7 +1002,7 @@ int main(void)
 	edge.socket = socket_path;
 	edge.config = (char *)(uintptr_t)config;
 	front = (unsigned)strtoul(strrchr(url, ':') + 1, NULL, 10);
-	lb = lb_haproxy.open(&edge, &err);
+	lb = lb_haproxy.open(&edge, &alone, &err);
 	for (int i = 0; i < 4; i++) {
 		apps[i] = app_bind(i);
 		if (i < 3)

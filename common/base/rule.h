@@ -1,0 +1,35 @@
+/* Routing rules, the value of autoscale.lb.rule: which requests are a service's. The language is a small part of
+ * Traefik's: Host(`a.example`), PathPrefix(`/x`), joined with && and ||, of which && binds closer; several names in one
+ * pair of parentheses are alternatives. Source: https://doc.traefik.io/traefik/routing/routers/#rule. */
+#ifndef BASE_RULE_H
+#define BASE_RULE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stddef.h>
+
+#define RULE_HOST 254 /* a DNS name in lower case; "*.a.example" is any name below a.example */
+#define RULE_PATH 256 /* begins with "/"; [A-Za-z0-9._~/-] */
+#define RULE_WAYS 16
+
+/* A request is the service's when one of the ways fits: its host is `host` and its path begins with `path` as whole
+ * segments ("/x" fits /x and /x/y, not /xy). "" fits anything; not both are "". */
+struct rule_way {
+	char host[RULE_HOST], path[RULE_PATH];
+};
+
+struct rule {
+	struct rule_way v[RULE_WAYS]; /* sorted, each once */
+	size_t n;
+};
+
+/* INPUT: what it does not understand and where; LIMIT: more than RULE_WAYS ways. Only the alphabets above get into
+ * *out, so that every part may stand in a configuration between quotes. */
+int rule_parse(const char *text, struct rule *out, struct err *err);
+/* In the normal form: rule_parse of it gives the same rule. */
+void rule_write(const struct rule *r, struct buf *out);
+/* Adds one way, for rules that do not come as text. REFUSED: not of those alphabets. */
+int rule_add(struct rule *r, const char *host, const char *path, struct err *err);
+
+#endif
