@@ -20,17 +20,19 @@ struct filed {
 	struct lb_list list;  /* sorted by name; state is LB_UP or LB_DRAIN */
 	struct rule rule;     /* n 0: none */
 	char check[LB_CHECK]; /* of ensure */
-	/* Set by `take`: this one was refused. */
+	bool gone;            /* for `take`: the file was removed, or was never there */
+	bool changed;         /* for `take`: in this round */
+	/* Set by `take`: this one was refused; its file is put back. */
 	struct err err;
 	/* Private. */
-	struct buf old, text;
+	struct buf old, text; /* the bytes before and after */
 	struct stat st;
-	bool changed, gone;
 	struct filed *next;
 };
 
 struct filed_kind {
 	const char *prefix, *suffix; /* the file of web is PREFIXwebSUFFIX */
+	const char *const *reserved; /* names that no backend may have, NULL ends them; may be NULL */
 	/* The text of a file, NUL terminated, into *f (all but backend, there and what is private). CONFIG: it is not as
 	 * `render` writes it. Servers with lb_filed_add. */
 	int (*parse)(struct lb *lb, const char *text, struct filed *f, struct err *err);
@@ -42,6 +44,8 @@ struct filed_kind {
 	/* The files (n of them, changed or not) are in place: makes the load balancer use them if it does not yet, and
 	 * returns when it says that it does. -1: none is used; or 0 with f->err set in those that are not. */
 	int (*take)(struct lb *lb, struct filed *const *files, size_t n, struct err *err);
+	/* Some files were put back as they were before. NULL: nothing is to be done. */
+	void (*put_back)(struct lb *lb, struct filed *const *files, size_t n);
 };
 
 /* One folder, in a driver's struct lb. */
@@ -62,8 +66,8 @@ enum filed_do {
 	FILED_PUT,    /* server: added, or its address, weight and state made these */
 	FILED_DRAIN,  /* name: to LB_DRAIN; not there: already */
 	FILED_TAKE,   /* name: taken out; not there: already */
-	FILED_ENSURE, /* route: the file exists and has this route */
-	FILED_FORGET, /* the file goes, if ensure made it and it lists nothing */
+	FILED_ENSURE, /* route: the file exists and has this route; the check only of a file that ensure made */
+	FILED_FORGET, /* the route goes, and the file, if ensure made it; CONFLICT when it lists a server */
 };
 
 struct filed_change {
