@@ -1,6 +1,6 @@
 /* Routing rules, the value of autoscale.lb.rule: which requests are a service's. The language is a small part of
- * Traefik's: Host(`a.example`), PathPrefix(`/x`), joined with && and ||, of which && binds closer; several names in one
- * pair of parentheses are alternatives. Source: https://doc.traefik.io/traefik/routing/routers/#rule. */
+ * Traefik's: Host(`a.example`), PathPrefix(`/x`), joined with && and ||, of which && binds closer, and parentheses;
+ * several names in one pair of them are alternatives. Source: https://doc.traefik.io/traefik/routing/routers/#rule. */
 #ifndef BASE_RULE_H
 #define BASE_RULE_H
 
@@ -13,8 +13,12 @@
 #define RULE_PATH 256 /* begins with "/"; [A-Za-z0-9._~/-] */
 #define RULE_WAYS 16
 
+/* The longest normal form, with its NUL. */
+#define RULE_TEXT (RULE_WAYS * (RULE_HOST + RULE_PATH + 32))
+
 /* A request is the service's when one of the ways fits: its host is `host` and its path begins with `path` as whole
- * segments ("/x" fits /x and /x/y, not /xy). "" fits anything; not both are "". */
+ * segments ("/x" fits /x and /x/y, not /xy). "" fits anything; not both are "". A path has no slash at its end, but for
+ * "/", which fits anything too and stands only beside the host "". */
 struct rule_way {
 	char host[RULE_HOST], path[RULE_PATH];
 };
