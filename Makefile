@@ -139,7 +139,8 @@ $(B)/bin/%:
 units: $(UNITS)
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engine lb store base)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$<) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
+$(B)/unit/lb_suite_test: $(B)/obj/tests/unit/lb_memory.o
 
 # ---- benchmarks: tests/bench ----
 benches: $(B)/bench/claims $(if $(MONGO),$(B)/bench/mongo_floor)
