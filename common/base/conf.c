@@ -1,6 +1,7 @@
 #include "base/conf.h"
 
 #include "base/buf.h"
+#include "base/convention.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -15,7 +16,7 @@
 
 /* ---- the known sections and keys: one table for parsing and for "did you mean" ---- */
 
-enum kind { TEXT, COUNT, PRIVILEGED, LABELS, COMPOSE_DOWN, SWITCH };
+enum kind { TEXT, WORDS, COUNT, PRIVILEGED, LABELS, COMPOSE_DOWN, SWITCH };
 
 struct key {
 	const char *section; /* "store", "ingest", "limits", and "host", "lb", which carry a name */
@@ -63,7 +64,7 @@ static const struct key keys[] = {
 	LB(frontend),
 	LB(container),
 	LB(host),
-	LB(conventions),
+	{"lb", "conventions", WORDS, offsetof(struct conf_lb, conventions)},
 };
 #define NKEYS (sizeof keys / sizeof *keys)
 #define LINE_BYTES 198 /* what inih reads as one line, as Debian builds it */
@@ -136,6 +137,17 @@ static int keep(char **slot, const char *value, struct err *err)
 	return 0;
 }
 
+static int keep_words(char **slot, const char *value, struct err *err)
+{
+	char bad[64];
+	unsigned set;
+
+	if (!convention_set(value, &set, bad, sizeof bad))
+		return err_set(err, ERR_CONFIG, "conventions knows no \"%s\" (did you mean \"%s\"?)", bad,
+		               conf_nearest(bad, convention_names, CONVENTIONS));
+	return keep(slot, value, err);
+}
+
 static int set_value(const struct key *key, void *base, const char *value, struct err *err)
 {
 	void *slot = (char *)base + key->offset;
@@ -143,6 +155,7 @@ static int set_value(const struct key *key, void *base, const char *value, struc
 
 	switch (key->kind) {
 	case TEXT: return keep(slot, value, err);
+	case WORDS: return keep_words(slot, value, err);
 	case COUNT: {
 		const long v = strtol(value, &end, 10);
 		if (end == value || *end || v < 0 || v > REPLICAS_MAX)
@@ -240,6 +253,26 @@ static int unknown_section(const char *section, struct err *err)
 	               conf_nearest(section, sections, sizeof sections / sizeof *sections));
 }
 
+static unsigned all_conventions(const struct conf *c)
+{
+	unsigned set = 0;
+
+	for (size_t i = 0; i < c->nlbs; i++)
+		set |= conf_conventions(&c->lbs[i]);
+	return set;
+}
+
+static int check_conventions(const struct conf *c, struct err *err)
+{
+	const unsigned both = 1u << CONVENTION_VIRTUAL_HOST | 1u << CONVENTION_DOCKERCLOUD;
+
+	if ((all_conventions(c) & both) != both)
+		return 0;
+	return err_set(err, ERR_CONFIG,
+	               "conventions: virtual_host and dockercloud read VIRTUAL_HOST in different ways: "
+	               "switch on one of them, for all load balancers");
+}
+
 static int one_key(struct conf *c, const char *section, const char *name, const char *value, struct err *err)
 {
 	char kind[16], of[SERVICE_NAME_MAX + 1];
@@ -263,7 +296,7 @@ static int one_key(struct conf *c, const char *section, const char *name, const 
 		if (least)
 			continue;
 		void *base = host || lb ? named(c, host, of, err) : c;
-		return base ? set_value(&keys[i], base, value, err) : -1;
+		return !base || set_value(&keys[i], base, value, err) < 0 ? -1 : check_conventions(c, err);
 	}
 	return err_set(err, ERR_CONFIG, "unknown key \"%s\" in [%s] (did you mean \"%s\"?)", name, section, best);
 }
@@ -472,7 +505,7 @@ void conf_release(struct conf *c)
 {
 	for (size_t i = 0; i < NKEYS; i++) {
 		const struct key *k = &keys[i];
-		if (k->kind != TEXT)
+		if (k->kind != TEXT && k->kind != WORDS)
 			continue;
 		for (size_t j = 0; strcmp(k->section, "host") == 0 && j < c->nhosts; j++)
 			free(*(char **)((char *)&c->hosts[j] + k->offset));
@@ -508,3 +541,13 @@ const struct conf_lb *conf_lb(const struct conf *c, const char *name)
 			return &c->lbs[i];
 	return NULL;
 }
+
+unsigned conf_conventions(const struct conf_lb *lb)
+{
+	char bad[1];
+	unsigned set;
+
+	return lb->conventions && convention_set(lb->conventions, &set, bad, sizeof bad) ? set : 0;
+}
+
+unsigned conf_all_conventions(const struct conf *c) { return c->labels == CONF_LABELS_IGNORE ? 0 : all_conventions(c); }

@@ -58,6 +58,10 @@ int conf_load(struct conf *conf, const char *file, struct err *err);
 void conf_release(struct conf *conf);
 const struct conf_host *conf_host(const struct conf *conf, const char *name); /* NULL: no such host */
 const struct conf_lb *conf_lb(const struct conf *conf, const char *name);
+/* Which conventions (base/convention.h) make a container join it. */
+unsigned conf_conventions(const struct conf_lb *lb);
+/* Those of all together; none where labels are ignored. */
+unsigned conf_all_conventions(const struct conf *conf);
 
 /* The same INI form in another file's text: fn is called for each key, in order, and again with the same name for a
  * line that goes on with its value. CONFIG: "FILE:LINE: why" of the first key that fn refuses. */
