@@ -31,6 +31,8 @@ struct resolver {
 	const char *service; /* of the record in hand */
 	struct row rows[ROWS_MAX];
 	size_t nrows;
+	struct policy_switched lbs[CONFIG_LBS_MAX];
+	size_t nlbs;
 };
 
 static int keep_row(void *ctx, const struct policy_row *p, struct err *err)
@@ -75,18 +77,33 @@ static int add_policy(struct resolver *r, struct record *rec, struct err *err)
 	const struct policy_limits limits = {.max_replicas = r->f.conf.max_replicas,
 	                                     .per_host = r->f.conf.per_host,
 	                                     .narrow = r->f.conf.labels == CONF_LABELS_NARROW};
-	struct policy_source sources[ROWS_MAX + 3];
+	struct policy_source sources[ROWS_MAX + 3 + CONVENTIONS + 1];
+	struct policy_conventions conventions = {.n = 0};
 	size_t n = 0;
+	int bad = 0;
 
 	if (r->f.conf.labels != CONF_LABELS_IGNORE) {
-		sources[n++] = (struct policy_source){POLICY_LABELS, "label", NULL, jv_get(template, "labels")};
-		sources[n++] = (struct policy_source){POLICY_VARIABLES, "variable", NULL, jv_get(template, "variables")};
+		sources[n++] =
+			(struct policy_source){.kind = POLICY_LABELS, .from = "label", .object = jv_get(template, "labels")};
+		sources[n++] = (struct policy_source){
+			.kind = POLICY_VARIABLES, .from = "variable", .object = jv_get(template, "variables")};
 	}
 	for (size_t i = 0; i < r->nrows; i++)
-		sources[n++] = (struct policy_source){
-			POLICY_ROW, r->rows[i].from, r->rows[i].type, {r->rows[i].fields, strlen(r->rows[i].fields)}};
-	sources[n++] = (struct policy_source){POLICY_ALERT, "alert", NULL, record_get(rec, "alert")};
-	return policy_resolve(sources, n, &limits, record_edit(rec, "policy"), err);
+		sources[n++] = (struct policy_source){.kind = POLICY_ROW,
+		                                      .from = r->rows[i].from,
+		                                      .type = r->rows[i].type,
+		                                      .object = {r->rows[i].fields, strlen(r->rows[i].fields)}};
+	sources[n++] = (struct policy_source){.kind = POLICY_ALERT, .from = "alert", .object = record_get(rec, "alert")};
+	if (r->f.conf.labels != CONF_LABELS_IGNORE) {
+		const bool named = policy_says(sources, n, "lb");
+		bad = policy_conventions_read(&conventions, template, named, r->lbs, r->nlbs, err);
+		memcpy(&sources[n], conventions.v, conventions.n * sizeof *conventions.v);
+		n += conventions.n;
+	}
+	if (!bad)
+		bad = policy_resolve(sources, n, &limits, record_edit(rec, "policy"), err);
+	policy_conventions_release(&conventions);
+	return bad;
 }
 
 static void put_history(struct buf *b, const struct service_past *past)
@@ -145,6 +162,8 @@ int main(int argc, char **argv)
 	if (done >= 0 || (done = front_conf(&r.f)) >= 0)
 		return done;
 
+	for (; r.nlbs < r.f.conf.nlbs; r.nlbs++)
+		r.lbs[r.nlbs] = (struct policy_switched){r.f.conf.lbs[r.nlbs].name, conf_conventions(&r.f.conf.lbs[r.nlbs])};
 	const int status = front_filter(&r.f, each, &r, false);
 	store_close(r.store);
 	conf_release(&r.f.conf);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/rule.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
@@ -226,6 +227,23 @@ static bool parse_names(const char *text, struct buf *json)
 	}
 }
 
+/* In the normal form, so that everybody after reads names and paths of a small alphabet only. */
+static bool parse_rule(const char *text, struct buf *json)
+{
+	struct rule rule;
+	struct err why;
+	struct buf normal = BUF_INIT(RULE_TEXT);
+
+	if (rule_parse(text, &rule, &why) < 0)
+		return false;
+	rule_write(&rule, &normal);
+	const bool good = !normal.failed;
+	if (good)
+		buf_json_str(json, normal.p);
+	buf_release(&normal);
+	return good;
+}
+
 static bool parse_free(const char *text, struct buf *json) { return *text && put_text(text, json); }
 
 /* ---- the table ---- */
@@ -267,7 +285,7 @@ const struct policy_field policy_fields[] = {
 	{"lb", "autoscale.lb", NULL, NULL, parse_names, "names of load balancers, comma separated"},
 	{"lb_backend", "autoscale.lb.backend", NULL, NULL, parse_name, NAME_TEXT},
 	{"lb_port", "autoscale.lb.port", NULL, NULL, parse_port, "a port from 1 to 65535"},
-	{"lb_rule", "autoscale.lb.rule", NULL, NULL, parse_free, "Host(`NAME`) && PathPrefix(`/PATH`)"},
+	{"lb_rule", "autoscale.lb.rule", NULL, NULL, parse_rule, "Host(`NAME`) && PathPrefix(`/PATH`)"},
 	{"lb_weight", "autoscale.lb.weight", NULL, "100", parse_weight, "a number from 0 to 256"},
 	{"lb_network", "autoscale.lb.network", NULL, NULL, parse_name, NAME_TEXT},
 };

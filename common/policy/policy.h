@@ -4,6 +4,7 @@
 #define POLICY_POLICY_H
 
 #include "base/buf.h"
+#include "base/convention.h"
 #include "base/err.h"
 #include "base/jv.h"
 
@@ -41,13 +42,15 @@ enum policy_kind {
 	POLICY_VARIABLES, /* object: AUTOSCALE_* -> text */
 	POLICY_ROW,       /* object: field -> JSON value */
 	POLICY_ALERT,     /* the alert: only min and max are read */
+	POLICY_FIELDS,    /* object: field -> text, of a convention */
 };
 
 struct policy_source {
 	enum policy_kind kind;
-	const char *from; /* "label", "variable", "db:web@4", "alert" */
+	const char *from; /* "label", "variable", "db:web@4", "alert", "convention:traefik" */
 	const char *type; /* of a row: "scale-up" makes `step` mean `step_up`, "scale-down" `step_down`; may be NULL */
 	struct jv object;
+	struct jv warnings; /* array of texts that are said along; may be absent */
 };
 
 struct policy_limits {
@@ -60,6 +63,31 @@ struct policy_limits {
  * than max. */
 int policy_resolve(const struct policy_source *sources, size_t n, const struct policy_limits *limits, struct buf *out,
                    struct err *err);
+
+/* Has any of the sources a usable value of this field? */
+bool policy_says(const struct policy_source *sources, size_t n, const char *field);
+
+/* --- conventions: labels and variables of other tools as fields (base/convention.h) --- */
+
+/* One load balancer, and by which conventions containers join it. */
+struct policy_switched {
+	const char *lb;
+	unsigned conventions;
+};
+
+struct policy_conventions {
+	struct policy_source v[CONVENTIONS + 1]; /* to be put behind all other sources */
+	size_t n;
+	char from[CONVENTIONS + 1][96];
+	struct buf fields[CONVENTIONS + 1], warnings[CONVENTIONS];
+};
+
+/* container: {labels, variables, ports} as observed.template has them. With named, a source has named a load balancer:
+ * read are virtual_host, traefik, df and what is switched on. Else it joins those whose conventions it follows (`lb` is
+ * one of the fields), and only these are read. Release in any case. */
+int policy_conventions_read(struct policy_conventions *c, struct jv container, bool named,
+                            const struct policy_switched *lbs, size_t nlbs, struct err *err);
+void policy_conventions_release(struct policy_conventions *c);
 
 /* Does a policy row's service glob match? Exact name or fnmatch(3). */
 bool policy_matches(const char *glob, const char *service);

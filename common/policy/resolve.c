@@ -1,12 +1,16 @@
 #include "policy/policy.h"
 
 #include "base/limits.h"
+#include "base/rule.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/banned.h"
+
+#define VALUE_BYTES (RULE_TEXT + 64) /* of one field as JSON; a rule's normal form is longer than what was written */
+#define NOTES_BYTES (256 * 1024)
 
 struct building {
 	const struct policy_limits *limits;
@@ -72,6 +76,7 @@ static struct jv lookup(const struct policy_source *s, const struct policy_field
 			v = by_label(s, label);
 		}
 		return v;
+	case POLICY_FIELDS: return jv_get(s->object, f->name);
 	case POLICY_ROW:
 		v = jv_get(s->object, f->name);
 		return jv_is_null(v) && family_applies(s, f) ? jv_get(s->object, f->family) : v;
@@ -84,13 +89,13 @@ static struct jv lookup(const struct policy_source *s, const struct policy_field
 /* The value of one source for one field as JSON in value. False: nothing usable (with a warning when it is bad). */
 static bool usable(struct building *b, const struct policy_source *s, const struct policy_field *f, struct buf *value)
 {
-	char text[POLICY_TEXT];
+	char text[RULE_TEXT];
 	const struct jv v = lookup(s, f);
 
 	if (jv_is_null(v))
 		return false;
 	buf_reset(value);
-	if (!policy_text(v, text, sizeof text)) {
+	if (!policy_text(v, text, s->kind == POLICY_FIELDS ? sizeof text : POLICY_TEXT)) {
 		warn(b, s->from, f, "a value of another type or too long");
 		return false;
 	}
@@ -167,7 +172,7 @@ static bool too_wide(const struct policy_source *sources, size_t n, size_t at, c
 static void resolve_field(struct building *b, const struct policy_source *sources, size_t n,
                           const struct policy_limits *limits, const struct policy_field *f)
 {
-	struct buf value = BUF_INIT(4096);
+	struct buf value = BUF_INIT(VALUE_BYTES);
 	bool found = false, shadowed = false;
 
 	for (size_t i = 0; i < n; i++) {
@@ -194,14 +199,38 @@ static void resolve_field(struct building *b, const struct policy_source *source
 	buf_release(&value);
 }
 
+static void say_along(struct building *b, struct jv warnings)
+{
+	struct jv_cursor c = jv_each(warnings);
+	struct jv_member m;
+
+	while (jv_next(&c, &m)) {
+		buf_json_comma(&b->warnings);
+		buf_put(&b->warnings, m.value.p, m.value.n);
+	}
+}
+
+bool policy_says(const struct policy_source *sources, size_t n, const char *field)
+{
+	struct building b = {.warnings = BUF_INIT(NOTES_BYTES)}; /* they are said when it is resolved */
+	struct buf value = BUF_INIT(VALUE_BYTES);
+	bool says = false;
+
+	for (size_t i = 0; i < n && !says; i++)
+		says = usable(&b, &sources[i], policy_field(field), &value);
+	buf_release(&b.warnings);
+	buf_release(&value);
+	return says;
+}
+
 int policy_resolve(const struct policy_source *sources, size_t n, const struct policy_limits *limits, struct buf *out,
                    struct err *err)
 {
 	struct building b = {.limits = limits,
 	                     .out = out,
 	                     .from = BUF_INIT(65536),
-	                     .shadowed = BUF_INIT(65536),
-	                     .warnings = BUF_INIT(65536),
+	                     .shadowed = BUF_INIT(NOTES_BYTES),
+	                     .warnings = BUF_INIT(NOTES_BYTES),
 	                     .min = -1,
 	                     .max = -1};
 	int bad;
@@ -212,6 +241,8 @@ int policy_resolve(const struct policy_source *sources, size_t n, const struct p
 	buf_putc(&b.warnings, '[');
 	for (size_t i = 0; i < policy_fields_count; i++)
 		resolve_field(&b, sources, n, limits, &policy_fields[i]);
+	for (size_t i = 0; i < n; i++)
+		say_along(&b, sources[i].warnings);
 	if (limits->per_host)
 		buf_json_member_int(out, "per_host", limits->per_host);
 	buf_json_key(out, "from");

@@ -107,6 +107,10 @@ static void fields(void)
 		{"lb_port", "65536", NULL},
 		{"lb_port", "080", NULL},
 		{"lb_weight", "257", NULL},
+		{"lb_rule", "PathPrefix(`/x/`) && Host(`B.example`,`a.example`)",
+	     "\"Host(`a.example`) && PathPrefix(`/x`) || Host(`b.example`) && PathPrefix(`/x`)\""},
+		{"lb_rule", "Host(`a`) && Method(`GET`)", NULL},
+		{"lb_rule", "", NULL},
 		{"on_missing", "hold", "\"hold\""},
 		{"on_missing", "3", "3"},
 	};
@@ -122,18 +126,68 @@ static void fields(void)
 	buf_release(&b);
 }
 
+/* What a tenant may try in every field of a load balancer: none of it is a value. */
+static void attacks(void)
+{
+	static const char *const names[] = {"lb", "lb_backend", "lb_port", "lb_rule", "lb_weight", "lb_network"};
+	static const char *const tries[] = {
+		"web; disable server web/s1",
+		"web\nset server web/s1 state maint",
+		"web\r\nx",
+		"../../etc/passwd",
+		"/run/haproxy/admin.sock",
+		"`id`",
+		"$(id)",
+		"web{",
+		"web}server{listen 1;}",
+		"80 weight 256",
+		"80;",
+		"80\n",
+		"\"80\"",
+		"web'",
+		"web,",
+		" web",
+		"Host(`a`); x",
+		"Host(`a\nb`)",
+		"Host(`../x`)",
+		"PathPrefix(`/../x`)",
+		"Host(`a`) || Host(\"`b\")",
+		"\xe2\x80\xae"
+		"80",
+	};
+	struct buf b = BUF_INIT(1000);
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const struct policy_field *f = policy_field(names[i]);
+		size_t taken = 0;
+		for (size_t k = 0; k < sizeof tries / sizeof *tries; k++) {
+			buf_reset(&b);
+			taken += f->parse(tries[k], &b);
+		}
+		OK(!taken, "%s takes nothing but its own alphabet", names[i]);
+	}
+	buf_release(&b);
+}
+
 static struct jv text(const char *s) { return (struct jv){s, strlen(s)}; }
 
 static void resolving(void)
 {
 	const struct policy_source sources[] = {
-		{POLICY_LABELS, "label", NULL,
-	     text("{\"autoscale.max\":\"6\",\"autoscale.step-up\":\"3\",\"autoscale.cooldown-down\":\"often\",\"other\":"
-	          "\"x\"}")},
-		{POLICY_VARIABLES, "variable", NULL, text("{\"AUTOSCALE_MAX\":\"7\",\"AUTOSCALE_LB_PORT\":\"8080\"}")},
-		{POLICY_ROW, "db:up@2", "scale-up", text("{\"step\":\"5\",\"max\":9}")},
-		{POLICY_ROW, "db:down@1", "scale-down", text("{\"step\":\"2\",\"cooldown_down\":30}")},
-		{POLICY_ALERT, "alert", NULL, text("{\"min\":2,\"max\":20,\"step\":\"9\"}")},
+		{.kind = POLICY_LABELS,
+	     .from = "label",
+	     .object = text(
+			 "{\"autoscale.max\":\"6\",\"autoscale.step-up\":\"3\",\"autoscale.cooldown-down\":\"often\",\"other\":"
+			 "\"x\"}")},
+		{.kind = POLICY_VARIABLES,
+	     .from = "variable",
+	     .object = text("{\"AUTOSCALE_MAX\":\"7\",\"AUTOSCALE_LB_PORT\":\"8080\"}")},
+		{.kind = POLICY_ROW, .from = "db:up@2", .type = "scale-up", .object = text("{\"step\":\"5\",\"max\":9}")},
+		{.kind = POLICY_ROW,
+	     .from = "db:down@1",
+	     .type = "scale-down",
+	     .object = text("{\"step\":\"2\",\"cooldown_down\":30}")},
+		{.kind = POLICY_ALERT, .from = "alert", .object = text("{\"min\":2,\"max\":20,\"step\":\"9\"}")},
 	};
 	const struct policy_limits wide = {.max_replicas = 100}, tight = {.max_replicas = 4},
 							   narrow = {.max_replicas = 100, .narrow = true};
@@ -163,17 +217,19 @@ static void resolving(void)
 	IS(policy_resolve(sources, 5, &narrow, &b, &err), 0, "with labels = narrow");
 	OK(jv_str(jv_path(text(b.p), "from.max"), got, sizeof got) && strcmp(got, "label") == 0,
 	   "a lower label still counts");
-	const struct policy_source wider[] = {{POLICY_LABELS, "label", NULL, text("{\"autoscale.max\":\"50\"}")},
-	                                      {POLICY_ROW, "db:a@1", NULL, text("{\"max\":9}")}};
+	const struct policy_source wider[] = {
+		{.kind = POLICY_LABELS, .from = "label", .object = text("{\"autoscale.max\":\"50\"}")},
+		{.kind = POLICY_ROW, .from = "db:a@1", .object = text("{\"max\":9}")}};
 	buf_reset(&b);
 	(void)policy_resolve(wider, 2, &narrow, &b, &err);
 	IS(jv_int_or(jv_get(text(b.p), "max"), -1), 9, "a higher one does not");
-	const struct policy_source greedy[] = {{POLICY_LABELS, "label", NULL, text("{\"autoscale.min\":\"500\"}")}};
+	const struct policy_source greedy[] = {
+		{.kind = POLICY_LABELS, .from = "label", .object = text("{\"autoscale.min\":\"500\"}")}};
 	buf_reset(&b);
 	(void)policy_resolve(greedy, 1, &wide, &b, &err);
 	IS(jv_int_or(jv_get(text(b.p), "min"), -1), 100, "nor does a min over the operator's ceiling");
 	const struct policy_source crossed[] = {
-		{POLICY_LABELS, "label", NULL, text("{\"autoscale.min\":\"5\",\"autoscale.max\":\"3\"}")}};
+		{.kind = POLICY_LABELS, .from = "label", .object = text("{\"autoscale.min\":\"5\",\"autoscale.max\":\"3\"}")}};
 	buf_reset(&b);
 	OK(policy_resolve(crossed, 1, &wide, &b, &err) < 0 && err.code == ERR_REFUSED && strstr(err.message, "label"),
 	   "min over max is refused, and both are named");
@@ -192,6 +248,7 @@ int main(void)
 {
 	steps();
 	fields();
+	attacks();
 	resolving();
 	globs();
 	return DONE();
