@@ -2,6 +2,7 @@
 #include "cmd/as-audit/audit.h"
 
 #include "base/clock.h"
+#include "base/convention.h"
 #include "cmd/front/steps.h"
 
 #include <stdio.h>
@@ -49,7 +50,19 @@ static void copy_member(struct buf *out, const char *name, struct jv v)
 	buf_put(out, v.p, v.n);
 }
 
-/* Labels of our own family: what a decision reads. */
+/* What a decision reads: labels of our own family and those of conventions. */
+static bool is_read(const struct jv_member *m)
+{
+	char name[CONVENTION_KEY * 2];
+
+	if (m->name.n >= 10 && memcmp(m->name.p, "autoscale.", 10) == 0)
+		return true;
+	if (m->name.n >= sizeof name)
+		return false;
+	(void)snprintf(name, sizeof name, "%.*s", (int)m->name.n, m->name.p);
+	return convention_has(false, name);
+}
+
 static void copy_labels(struct buf *out, struct jv labels)
 {
 	struct jv_cursor c = jv_each(labels);
@@ -58,7 +71,7 @@ static void copy_labels(struct buf *out, struct jv labels)
 	buf_json_key(out, "labels");
 	buf_putc(out, '{');
 	while (jv_next(&c, &m)) {
-		if (m.name.n < 10 || memcmp(m.name.p, "autoscale.", 10) != 0)
+		if (!is_read(&m))
 			continue;
 		buf_json_comma(out);
 		buf_printf(out, "\"%.*s\":", (int)m.name.n, m.name.p);

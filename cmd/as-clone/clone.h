@@ -32,6 +32,7 @@ struct source {
 	bool podman;                     /* who wrote doc */
 	char image_id[80];               /* that it was made from, with create */
 	char host[SERVICE_NAME_MAX + 1]; /* that it lives on, or did */
+	char service[SERVICE_NAME_MAX + 1];
 };
 
 /* image.c: the image of a copy on the host that it is to run on. */

@@ -15,6 +15,8 @@ int read_live(struct clone *c, const struct record *r, const char *like, struct 
 	struct jv_cursor each = jv_each(jv_get(record_get(r, "observed"), "containers"));
 	struct jv_member m;
 
+	if (record_service(r, s->service, err) < 0)
+		return -1;
 	steps_text(jv_get(record_get(r, "observed"), "template"), "host", s->host, sizeof s->host);
 	while (jv_next(&each, &m))
 		if (jv_is(jv_get(m.value, "id"), like))
@@ -136,6 +138,7 @@ static int make_request(const struct clone *c, const struct source *s, const str
 		.name = copy->name,
 		.copy_of = of ? of : json_string_value(json_object_get(s->doc, "Id")),
 		.op_id = op_id,
+		.service = *s->service ? s->service : NULL,
 		.index = copy->index,
 		.image_id = *image_id ? image_id : NULL,
 		.image_config = config,

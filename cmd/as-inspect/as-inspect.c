@@ -94,6 +94,7 @@ int main(int argc, char **argv)
 	if (done >= 0 || (done = front_conf(&inspection.f)) >= 0)
 		return done;
 
+	inspection.conventions = conf_all_conventions(&inspection.f.conf);
 	inspection.listings = calloc(inspection.f.conf.nhosts, sizeof *inspection.listings);
 	inspection.variables = json_object();
 	inspection.observed = (struct buf)BUF_INIT(LINE_MAX_BYTES);

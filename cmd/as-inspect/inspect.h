@@ -18,7 +18,8 @@ struct listing {
 
 struct inspect {
 	struct front f;
-	bool full, remember; /* options */
+	bool full, remember;  /* options */
+	unsigned conventions; /* that make a container join */
 	struct engine_hosts hosts;
 	struct listing *listings; /* one per host */
 	char now[CLOCK_TEXT];     /* that they belong to */

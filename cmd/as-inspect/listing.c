@@ -18,9 +18,8 @@ static const json_t *ask_variables(struct inspect *in, struct engine_host *h, co
 		return known;
 	if (h->driver->inspect(h->engine, id, &doc, &gone) < 0)
 		return NULL;
-	if (!container_service(doc, service, sizeof service))
-		service[0] = '\0';
-	known = json_pack("{s:s,s:b}", "service", service, "joined", variables_join(doc));
+	const bool joined = container_joins(doc, in->conventions, service, sizeof service);
+	known = json_pack("{s:s,s:b}", "service", service, "joined", joined);
 	json_decref(doc);
 	if (!known || json_object_set_new(in->variables, id, known) < 0)
 		return NULL;
@@ -34,7 +33,7 @@ static void classify(struct inspect *in, struct engine_host *h, const json_t *en
 	json_t *as_doc = json_pack("{s:{s:O?}}", "Config", "Labels", labels);
 
 	service[0] = '\0';
-	*joined = labels_join(labels);
+	*joined = labels_join(labels) || (in->conventions && (labels_conventions(labels) & in->conventions));
 	const bool by_label = as_doc && container_service(as_doc, service, SERVICE_NAME_MAX + 1);
 	json_decref(as_doc);
 	if ((by_label && *joined) || !id)

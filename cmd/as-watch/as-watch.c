@@ -215,6 +215,7 @@ int main(int argc, char **argv)
 		return done;
 
 	srandom((unsigned)getpid());
+	w->conventions = conf_all_conventions(&w->f.conf);
 	w->line = (struct buf)BUF_INIT(LINE_MAX_BYTES);
 	if (front_open(&w->f, NULL, NULL, false, &err) < 0 || open_hosts(w, &err) < 0 || open_descriptors(w, &err) < 0 ||
 	    load_state(w, &err) < 0)

@@ -207,7 +207,7 @@ static void look(struct host *h, json_t *event)
 		return;
 	json_t *k = json_object_get(h->known, id);
 	if (k) {
-		know_more(k, doc);
+		know_more(h->w, k, doc);
 		if (known_true(k, "up"))
 			(void)push_event(h, k, event, false);
 		else /* it died before we knew of which service */

@@ -65,7 +65,7 @@ json_t *know(struct host *h, const char *id, const char *name, const char *image
 {
 	json_t *as_doc = json_pack("{s:{s:O?}}", "Config", "Labels", labels);
 	char service[SERVICE_NAME_MAX + 1] = "";
-	const bool joined = labels_join(labels);
+	const bool joined = labels_join(labels) || (h->w->conventions && (labels_conventions(labels) & h->w->conventions));
 
 	if (!as_doc || !container_service(as_doc, service, sizeof service))
 		service[0] = '\0';
@@ -77,14 +77,13 @@ json_t *know(struct host *h, const char *id, const char *name, const char *image
 	return k;
 }
 
-void know_more(json_t *k, const json_t *inspect)
+void know_more(const struct watch *w, json_t *k, const json_t *inspect)
 {
 	char service[SERVICE_NAME_MAX + 1];
 
-	if (container_service(inspect, service, sizeof service))
+	known_set(k, "joined", container_joins(inspect, w->conventions, service, sizeof service));
+	if (*service)
 		(void)json_object_set_new(k, "service", json_string(service));
-	if (variables_join(inspect))
-		known_set(k, "joined", true);
 	known_set(k, "look", false);
 }
 
@@ -145,7 +144,7 @@ static json_t *meet(struct host *h, const char *id, const json_t *entry)
 	if (!k)
 		k = know(h, id, listed_name(entry), text_of(entry, "Image"), json_object_get(entry, "Labels"));
 	if (k && known_true(k, "look") && h->engine->driver->inspect(h->engine->engine, id, &doc, &gone) == 0)
-		know_more(k, doc);
+		know_more(h->w, k, doc);
 	json_decref(doc);
 	return k;
 }

@@ -16,10 +16,12 @@
 
 /* ---- reading ---- */
 
-static void load_host(struct host *h, const json_t *from)
+/* again: which containers joined was found out by other conventions. */
+static void load_host(struct host *h, const json_t *from, bool again)
 {
 	const json_t *seen = json_object_get(from, "seen"), *pair;
-	json_t *known = json_object_get(from, "known");
+	json_t *known = json_object_get(from, "known"), *k;
+	const char *id;
 	size_t i;
 
 	h->since = json_integer_value(json_object_get(from, "since"));
@@ -31,6 +33,9 @@ static void load_host(struct host *h, const json_t *from)
 	h->listed = true;
 	json_decref(h->known);
 	h->known = json_deep_copy(known);
+	json_object_foreach(h->known, id, k)
+		if (again)
+			known_set(k, "look", true);
 	json_array_foreach(seen, i, pair) {
 		struct seen *s = &h->seen[h->at++ % SEEN];
 		s->hash = strtoull(json_string_value(json_array_get(pair, 0)) ? json_string_value(json_array_get(pair, 0)) : "",
@@ -42,6 +47,7 @@ static void load_host(struct host *h, const json_t *from)
 int load_state(struct watch *w, struct err *err)
 {
 	json_error_t why;
+	bool again;
 
 	if (!w->state)
 		return 0;
@@ -52,11 +58,12 @@ int load_state(struct watch *w, struct err *err)
 		return err_set(err, ERR_CONFIG, "cannot read the state %s: %s", w->state, strerror(errno));
 	json_t *state = json_loadf(f, 0, &why);
 	(void)fclose(f);
+	again = (unsigned)json_integer_value(json_object_get(state, "conventions")) != w->conventions;
 	if (json_integer_value(json_object_get(state, "v")) != STATE_VERSION)
 		front_warn(&w->f, "%s is no state of as-watch: beginning anew", w->state);
 	else
 		for (size_t i = 0; i < w->nhosts; i++)
-			load_host(&w->hosts[i], json_object_get(json_object_get(state, "hosts"), w->hosts[i].name));
+			load_host(&w->hosts[i], json_object_get(json_object_get(state, "hosts"), w->hosts[i].name), again);
 	json_decref(state);
 	return 0;
 }
@@ -105,7 +112,7 @@ int save_state(struct watch *w, struct err *err)
 	for (size_t i = 0; i < w->nhosts; i++)
 		if (w->hosts[i].listed)
 			(void)json_object_set_new(hosts, w->hosts[i].name, host_state(&w->hosts[i]));
-	state = json_pack("{s:i, s:o}", "v", STATE_VERSION, "hosts", hosts);
+	state = json_pack("{s:i, s:I, s:o}", "v", STATE_VERSION, "conventions", (json_int_t)w->conventions, "hosts", hosts);
 	if (!state || snprintf(next, sizeof next, "%s.new", w->state) >= (int)sizeof next)
 		bad = err_set(err, ERR_CONFIG, "cannot write the state %.200s: its name is too long", w->state);
 	else

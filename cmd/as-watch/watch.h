@@ -62,6 +62,7 @@ struct watch {
 	int64_t heartbeat_ms, resync_ms, settle_ms; /* options */
 	const char *state;
 	bool once;
+	unsigned conventions; /* that make a container join */
 
 	struct engine_hosts engines;
 	struct host *hosts; /* as many as configured */
@@ -96,7 +97,7 @@ int64_t event_time(const json_t *event);                      /* ns */
 /* Adds a container by what the engine's list or an event tells of it. Borrowed; NULL: no memory. When that does not say
  * of which service it is, or whether it joined, its member `look` is true until know_more. */
 json_t *know(struct host *h, const char *id, const char *name, const char *image, const json_t *labels);
-void know_more(json_t *k, const json_t *inspect);
+void know_more(const struct watch *w, json_t *k, const json_t *inspect);
 const char *known_text(const json_t *k, const char *member); /* never NULL */
 bool known_true(const json_t *k, const char *member);
 void known_set(json_t *k, const char *member, bool yes);

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/convention.h"
 #include "base/limits.h"
 #include "engine/doc.h"
 #include "engine/engine.h"
@@ -130,6 +131,46 @@ bool variables_join(const json_t *inspect)
 		if (json_is_string(value) && strncmp(json_string_value(value), "AUTOSCALE_", strlen("AUTOSCALE_")) == 0)
 			return true;
 	return false;
+}
+
+unsigned labels_conventions(const json_t *labels)
+{
+	struct convention_tally tally = {0};
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)labels, name, value)
+		if (json_is_string(value))
+			convention_see(&tally, false, name, json_string_value(value));
+	return convention_followed(&tally);
+}
+
+unsigned container_conventions(const json_t *inspect)
+{
+	struct convention_tally tally = {0};
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(doc_get(inspect, "Config.Labels"), name, value)
+		if (json_is_string(value))
+			convention_see(&tally, false, name, json_string_value(value));
+	for (size_t i = 0; i < convention_rows_count; i++) {
+		const char *given = convention_rows[i].variable ? doc_variable(inspect, convention_rows[i].name) : NULL;
+		if (given)
+			convention_see(&tally, true, convention_rows[i].name, given);
+	}
+	return convention_followed(&tally);
+}
+
+bool container_joins(const json_t *inspect, unsigned conventions, char *service, size_t size)
+{
+	const bool follows = conventions && (container_conventions(inspect) & conventions);
+	const char *name = doc_name(inspect);
+
+	service[0] = '\0';
+	if (!container_service(inspect, service, size) && follows && is_service_name(name) && strlen(name) < size)
+		(void)snprintf(service, size, "%s", name);
+	return follows || labels_join(doc_get(inspect, "Config.Labels")) || variables_join(inspect);
 }
 
 const char *container_name(const json_t *inspect) { return doc_name(inspect); }

@@ -92,8 +92,12 @@ static void detach_compose(struct work *w, json_t *list)
 int rule_own_labels(struct work *w, json_t *in, const char *field)
 {
 	char service[SERVICE_NAME_MAX + 1], still[SERVICE_NAME_MAX + 1], index[INDEX_TEXT];
-	const bool has = container_service(w->inspect, service, sizeof service);
+	bool has = container_service(w->inspect, service, sizeof service);
 
+	if (!has && w->o->service) { /* known by its own name, which is not the copy's */
+		(void)snprintf(service, sizeof service, "%s", w->o->service);
+		has = true;
+	}
 	if (rule_op_label(w, in, field) < 0)
 		return -1;
 	json_t *list = doc_get(in, field);

@@ -1,5 +1,7 @@
 #include "engine/doc.h"
 
+#include "base/convention.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,7 +207,7 @@ void doc_write_ports(struct buf *out, const json_t *inspect)
 /* AUTOSCALE_STORE, _ALERTS and _CONF configure the toolkit itself, may hold a password and are nobody's policy. */
 static bool is_shown(const char *name)
 {
-	return strcmp(name, "VIRTUAL_HOST") == 0 || strcmp(name, "VIRTUAL_PORT") == 0 ||
+	return convention_has(true, name) ||
 	       (strncmp(name, "AUTOSCALE_", 10) == 0 && strcmp(name, "AUTOSCALE_STORE") != 0 &&
 	        strcmp(name, "AUTOSCALE_ALERTS") != 0 && strcmp(name, "AUTOSCALE_CONF") != 0);
 }

@@ -140,11 +140,17 @@ const char *container_label(const json_t *inspect, const char *name); /* or NULL
  * be NULL. */
 bool labels_join(const json_t *labels);
 bool variables_join(const json_t *inspect);
+/* Which conventions (base/convention.h) it follows, by its labels alone (may be NULL), and by all of its document. */
+unsigned labels_conventions(const json_t *labels);
+unsigned container_conventions(const json_t *inspect);
+/* Did it join, by a label, a variable or one of these conventions? service: of which service it is, "" of none; one
+ * that follows a convention and names no service is a service of its own name. */
+bool container_joins(const json_t *inspect, unsigned conventions, char *service, size_t size);
 
 /* Writes one entry of observed.containers from the engine's inspect document: {id, name, host, state, health,
  * created, started, index, copy, copy_of, op, ready, addresses:{network:ip}, ports:[{port,protocol,published,ip}],
  * image, labels:{}, variables:{}}. `variables` holds only AUTOSCALE_* (without AUTOSCALE_STORE, _ALERTS and _CONF,
- * which configure the toolkit and may hold a password), VIRTUAL_HOST and VIRTUAL_PORT of its environment. `ready` is
+ * which configure the toolkit and may hold a password) and those of base/convention.h of its environment. `ready` is
  * false unless `is_ready`. Not running: no addresses. */
 void container_json(struct buf *out, const json_t *inspect, const char *host, bool is_ready);
 
@@ -189,6 +195,7 @@ struct copy_options {
 	const char *name;     /* of the copy */
 	const char *copy_of;  /* id of the original, for autoscale.copy-of; with recreate it is not used */
 	const char *op_id;    /* for autoscale.op; NULL: none */
+	const char *service;  /* for autoscale.service, where nothing of the source names one; NULL: none */
 	int64_t index;        /* for autoscale.index; with recreate it is not used */
 	const char *image_id; /* id that Config.Image resolves to now; NULL: it resolves to nothing */
 	/* Config of the source's image, borrowed; NULL: not known. Then nothing can follow a tag. */
