@@ -126,7 +126,8 @@ static int connect_host(struct host *h, struct err *err)
 
 	if (driver->clock(engine, &now, err) < 0 || driver->list(engine, NULL, &list, err) < 0)
 		return -1;
-	h->order_now = !h->listed;
+	h->order_now = !h->listed || h->again;
+	h->again = false;
 	if (!h->since)
 		h->since = now;
 	const int bad = compare_list(h, list, now, err);

@@ -16,8 +16,7 @@
 
 /* ---- reading ---- */
 
-/* again: which containers joined was found out by other conventions. */
-static void load_host(struct host *h, const json_t *from, bool again)
+static void load_host(struct host *h, const json_t *from)
 {
 	const json_t *seen = json_object_get(from, "seen"), *pair;
 	json_t *known = json_object_get(from, "known"), *k;
@@ -34,7 +33,7 @@ static void load_host(struct host *h, const json_t *from, bool again)
 	json_decref(h->known);
 	h->known = json_deep_copy(known);
 	json_object_foreach(h->known, id, k)
-		if (again)
+		if (h->again)
 			known_set(k, "look", true);
 	json_array_foreach(seen, i, pair) {
 		struct seen *s = &h->seen[h->at++ % SEEN];
@@ -47,7 +46,6 @@ static void load_host(struct host *h, const json_t *from, bool again)
 int load_state(struct watch *w, struct err *err)
 {
 	json_error_t why;
-	bool again;
 
 	if (!w->state)
 		return 0;
@@ -58,12 +56,14 @@ int load_state(struct watch *w, struct err *err)
 		return err_set(err, ERR_CONFIG, "cannot read the state %s: %s", w->state, strerror(errno));
 	json_t *state = json_loadf(f, 0, &why);
 	(void)fclose(f);
-	again = (unsigned)json_integer_value(json_object_get(state, "conventions")) != w->conventions;
+	const bool again = (unsigned)json_integer_value(json_object_get(state, "conventions")) != w->conventions;
 	if (json_integer_value(json_object_get(state, "v")) != STATE_VERSION)
 		front_warn(&w->f, "%s is no state of as-watch: beginning anew", w->state);
 	else
-		for (size_t i = 0; i < w->nhosts; i++)
-			load_host(&w->hosts[i], json_object_get(json_object_get(state, "hosts"), w->hosts[i].name), again);
+		for (size_t i = 0; i < w->nhosts; i++) {
+			w->hosts[i].again = again;
+			load_host(&w->hosts[i], json_object_get(json_object_get(state, "hosts"), w->hosts[i].name));
+		}
 	json_decref(state);
 	return 0;
 }

@@ -38,6 +38,7 @@ struct host {
 	bool connected;  /* and its events are followed */
 	bool order;      /* the teller is to look which of its services are not well, */
 	bool order_now;  /* and to tell so at once */
+	bool again;      /* the state was written with other conventions: who joined is to be found out again */
 	bool lost;       /* said so */
 	bool tried;      /* at least once */
 	int64_t beat_at; /* monotonic ms */
