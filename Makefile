@@ -136,7 +136,7 @@ $(B)/bin/%:
 	$(SAY) '  LINK $@'
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(INI)
 
-units: $(UNITS)
+units: $(UNITS) $(B)/unit/http_load
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engine lb store base)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CURL) $(JSON) $(SQLITE) $(INI)
