@@ -143,11 +143,15 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(patsubst %,$(B)/lib/%.a,alert policy engi
 $(B)/unit/lb_suite_test: $(B)/obj/tests/unit/lb_memory.o
 
 # ---- benchmarks: tests/bench ----
-benches: $(B)/bench/claims $(if $(MONGO),$(B)/bench/mongo_floor)
+benches: $(B)/bench/claims $(B)/bench/attach $(if $(MONGO),$(B)/bench/mongo_floor)
 .PHONY: benches
 $(B)/bench/mongo_floor: tests/bench/mongo_floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(MONGO))) -o $@ $< $(shell pkg-config --libs $(MONGO))
+
+$(B)/bench/attach: $(B)/obj/tests/bench/attach.o $(patsubst %,$(B)/lib/%.a,lb base)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CURL) $(INI)
 
 $(B)/bench/%: $(B)/obj/tests/bench/%.o $(patsubst %,$(B)/lib/%.a,store base)
 	@mkdir -p $(@D)

@@ -244,6 +244,10 @@ static inline void suite_gate(void)
 	SUITE_OK(strcmp(suite_only().name, "as-000000000001") == 0, "what did not get healthy is not listed");
 	if (suite->front)
 		SUITE_IS(suite_get("x", 20), 20, "20 of 20 requests are answered by the healthy one");
+	SUITE_MUST(suite_put(2) == 0);
+	SUITE_OK(suite_attach(&s, 600) < 0 && suite_err.code == ERR_UNAVAILABLE,
+	         "a server that moved to a closed port is unavailable");
+	SUITE_OK(strcmp(suite_only().name, "as-000000000001") == 0, "and is not listed any more");
 	SUITE_MUST(suite_take(1) == 0);
 }
 
