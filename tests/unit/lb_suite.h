@@ -578,9 +578,9 @@ static inline void lb_suite_run(const struct lb_suite *s)
 	if (!SUITE_OK(suite_is_whole(s->driver), "the driver has every verb"))
 		return;
 	suite_start_apps();
+	const int files = suite_open_files();
 	struct tasks *tasks = tasks_new(&suite_err);
 	const struct lb_means means = {.tasks = tasks};
-	const int files = suite_open_files();
 	suite_lb = tasks ? s->driver->open(s->conf, &means, &suite_err) : NULL;
 	if (SUITE_OK(suite_lb != NULL, "it is opened")) {
 		suite_attach_and_detach();
@@ -598,8 +598,8 @@ static inline void lb_suite_run(const struct lb_suite *s)
 	}
 	s->driver->close(suite_lb);
 	s->driver->close(NULL);
+	tasks_free(tasks); /* which keeps connections of HTTP for the next call */
 	SUITE_IS(suite_open_files(), files, "no file descriptor is left open");
-	tasks_free(tasks);
 	for (int i = 0; i < 3; i++)
 		app_stop(&suite_app[i]);
 }

@@ -1,0 +1,222 @@
+/* Is anything at work at a server? Traefik has no gauge of that. Two things prove that nothing is:
+ *
+ * - The table of TCP connections of the network namespace that Traefik is in: the file gives it no kept connections to
+ *   servers (traefik_file.c), so each one that is open is a request. It is ours to read when the process that listens
+ *   at `admin`'s port on this machine is Traefik itself (and not, say, the proxy of a published port, behind which it
+ *   has a table of its own), or when `container` says in which container it is.
+ * - Its entry points have no connection at all.
+ *
+ * What a middleware holds back before it is sent on, such as a body that is buffered, only the second sees. */
+#include "lb/traefik.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/banned.h"
+
+#define STEP_MS 50
+#define QUIET 2 /* looks in a row: between the choice of a server and the connection to it nothing is seen */
+#define PROCESS "traefik"
+#define INTERNAL "traefik" /* the entry point of the API: its connections are ours */
+#define TABLE_MAX (64u * 1024u * 1024u)
+
+enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE_WAIT = 8, LISTEN = 10 }; /* linux/tcp_states.h */
+
+/* One line of proc(5) /proc/net/tcp: "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0
+ * INODE ...". */
+struct row {
+	char remote[33]; /* hexadecimal, as it stands there */
+	unsigned local_port, remote_port, state;
+	unsigned long inode;
+};
+
+static bool read_row(const char *line, struct row *r)
+{
+	return sscanf(line, " %*u: %*32[0-9A-Fa-f]:%x %32[0-9A-Fa-f]:%x %x %*s %*s %*s %*u %*u %lu", &r->local_port,
+	              r->remote, &r->remote_port, &r->state, &r->inode) == 5;
+}
+
+/* The address as those tables have it: 32-bit words in the order of this machine; and that of an IPv4 address in the
+ * table of IPv6. */
+static void table_form(const char *address, char out[33], char mapped[33])
+{
+	uint32_t w[4] = {0};
+
+	if (inet_pton(AF_INET, address, w) == 1) {
+		(void)snprintf(out, 33, "%08X", w[0]);
+		(void)snprintf(mapped, 33, "0000000000000000%08X%08X", htonl(0xffff), w[0]);
+		return;
+	}
+	(void)inet_pton(AF_INET6, address, w);
+	(void)snprintf(out, 33, "%08X%08X%08X%08X", w[0], w[1], w[2], w[3]);
+	mapped[0] = '\0';
+}
+
+/* Connections that somebody has open, or is opening, to the server. */
+static int64_t open_to(const char *table, const struct lb_server *s)
+{
+	char form[33], mapped[33];
+	struct row r;
+	int64_t n = 0;
+
+	table_form(s->address, form, mapped);
+	for (const char *line = table; line && *line; line = strchr(line, '\n'), line += line != NULL) {
+		if (read_row(line, &r) && r.remote_port == s->port &&
+		    (strcasecmp(r.remote, form) == 0 || strcasecmp(r.remote, mapped) == 0))
+			n += r.state == ESTABLISHED || r.state == SYN_SENT || r.state == CLOSE_WAIT;
+	}
+	return n;
+}
+
+static bool add_file(const char *path, struct buf *table)
+{
+	struct err ignored;
+	struct stat st;
+
+	return lb_file_read(path, table, &st, &ignored) == 0;
+}
+
+/* ---- whose table? ---- */
+
+static bool has_socket(const char *pid, unsigned long inode)
+{
+	char path[PATH_MAX], want[64], is[64];
+	const struct dirent *entry;
+	bool has = false;
+
+	(void)snprintf(want, sizeof want, "socket:[%lu]", inode);
+	(void)snprintf(path, sizeof path, "/proc/%s/fd", pid);
+	DIR *dir = opendir(path);
+	while (dir && !has && (entry = readdir(dir))) {
+		const ssize_t n = readlinkat(dirfd(dir), entry->d_name, is, sizeof is - 1);
+		is[n > 0 ? n : 0] = '\0';
+		has = strcmp(is, want) == 0;
+	}
+	if (dir)
+		(void)closedir(dir);
+	return has;
+}
+
+/* Does a process of Traefik's own have this socket? */
+static bool is_traefiks(unsigned long inode)
+{
+	char path[PATH_MAX], name[32];
+	const struct dirent *entry;
+	bool found = false;
+	DIR *dir = opendir("/proc");
+
+	while (dir && !found && (entry = readdir(dir))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		(void)snprintf(path, sizeof path, "/proc/%s/comm", entry->d_name);
+		FILE *f = fopen(path, "re");
+		if (!f)
+			continue;
+		const bool is = fgets(name, sizeof name, f) && strcmp(name, PROCESS "\n") == 0;
+		(void)fclose(f);
+		found = is && has_socket(entry->d_name, inode);
+	}
+	if (dir)
+		(void)closedir(dir);
+	return found;
+}
+
+/* Is who listens at admin's port on this machine Traefik? */
+static bool is_here(const struct lb *lb)
+{
+	const char *host = lb->admin.host;
+	struct buf table = BUF_INIT(TABLE_MAX);
+	bool here = false;
+	struct row r;
+
+	if (!lb->admin.base || lb->conf->container ||
+	    (strncmp(host, "127.", 4) != 0 && strcmp(host, "localhost") != 0 && strcmp(host, "[::1]") != 0))
+		return false;
+	(void)add_file("/proc/net/tcp", &table);
+	(void)add_file("/proc/net/tcp6", &table);
+	for (const char *line = table.p; !here && line && *line; line = strchr(line, '\n'), line += line != NULL)
+		here = read_row(line, &r) && r.state == LISTEN && r.local_port == lb->admin.port && is_traefiks(r.inode);
+	buf_release(&table);
+	return here;
+}
+
+/* ---- one look ---- */
+
+enum sight { BLIND, HERE, CONTAINER };
+
+static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
+{
+	static const char *const argv[] = {"cat", "/proc/net/tcp", "/proc/net/tcp6", NULL};
+	struct err ignored;
+	int status = 0;
+
+	buf_reset(table);
+	if (sight == CONTAINER)
+		return lb->means->exec(lb->means->ctx, lb->conf, argv, table, &status, &ignored) == 0 && !table->failed &&
+		       table->p && strstr(table->p, "local_address");
+	/* A kernel without IPv6 has no second table. */
+	if (!add_file("/proc/net/tcp", table))
+		return false;
+	(void)add_file("/proc/net/tcp6", table);
+	return !table->failed;
+}
+
+/* No entry point but that of the API has a connection. False also when that is not known. */
+static bool nobody_connected(struct lb *lb, struct traefik_look *look)
+{
+	struct traefik_sample s;
+	struct err ignored;
+	char point[128];
+	bool some = false;
+
+	if (!lb->admin.base || traefik_get(lb, look, "/metrics", &ignored) < 0 || !look->reply.p)
+		return false;
+	for (const char *at = look->reply.p; traefik_sample(&at, "traefik_open_connections", &s);) {
+		traefik_label(&s, "entrypoint", point, sizeof point);
+		if (strcmp(point, INTERNAL) == 0)
+			continue;
+		some = true;
+		if (s.value > 0)
+			return false;
+	}
+	return some;
+}
+
+void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_ms, int64_t deadline,
+                        struct lb_result *result)
+{
+	const enum sight sight = lb->conf->container ? (lb->means->exec ? CONTAINER : BLIND) : is_here(lb) ? HERE : BLIND;
+	struct buf table = BUF_INIT(TABLE_MAX);
+	struct traefik_look look = {0};
+	int64_t open = -1;
+	int quiet = 0;
+
+	for (;;) {
+		open = sight != BLIND && read_table(lb, sight, &table) ? open_to(table.p ? table.p : "", s) : -1;
+		quiet = open == 0 || (open != 0 && nobody_connected(lb, &look)) ? quiet + 1 : 0;
+		const int64_t left = deadline - clock_monotonic_ms();
+		if (quiet >= QUIET || left <= 0)
+			break;
+		tasks_sleep(lb->means->tasks, left < STEP_MS ? left : STEP_MS);
+	}
+	if (quiet < QUIET && open > 0) {
+		result->forced = true;
+		(void)snprintf(result->note, sizeof result->note,
+		               "connections still open after %g s: %lld; Traefik cuts none, the end of the container will",
+		               (double)wait_ms / 1000, (long long)open);
+	} else if (quiet < QUIET && open < 0) {
+		(void)snprintf(result->note, sizeof result->note,
+		               "waited for %g s: Traefik does not tell whether requests are still at work",
+		               (double)wait_ms / 1000);
+	}
+	traefik_look_release(&look);
+	buf_release(&table);
+}
