@@ -142,19 +142,21 @@ policies() { as-inspect --all | as-resolve-policy | jq -c "$1"; }
 
 # ---- the line ----
 
-@test "a copy carries another tool's labels, is of the same service, and both serve" {
+@test "a copy carries another tool's labels, is of the same service, and both serve at the port that these name" {
 	on traefik
-	container web '{"traefik.http.services.w.loadbalancer.server.port":"80"}' >/dev/null
-	eventually 10 curl -s -o /dev/null --max-time 2 "http://$(api GET /containers/web/json | jq -r '.NetworkSettings.Networks[].IPAddress' | head -n 1)/"
+	container web '{"traefik.http.services.w.loadbalancer.server.port":"3000"}' '{"Entrypoint":["httpd"],"Cmd":["-f","-p","3000","-h","/www"]}' >/dev/null
+	eventually 10 ready 1
 	as-policy set web max=2 >/dev/null
 	alert scale-up
 	run -0 "$TOP/pipelines/autoscale"
 	is "$(jq -c '[.plan.op, .audit.outcome, .policy.from.lb]' <<<"$output")" '["scale-up","done","convention:traefik"]'
 	is "$(names)" 'web web-1'
-	is "$(api GET /containers/web-1/json | jq -c '.Config.Labels | [."traefik.http.services.w.loadbalancer.server.port", ."autoscale.service"]')" '["80","web"]'
+	is "$(api GET /containers/web-1/json | jq -c '.Config.Labels | [."traefik.http.services.w.loadbalancer.server.port", ."autoscale.service"]')" '["3000","web"]'
+	eventually 5 curl -sf -o /dev/null "$AS_RIG_HAPROXY_URL/"
 	is "$(servers_up)" 2
 	is "$(as-inspect --all | jq -c '[.service, .observed.running, .observed.ready]')" '["web",2,2]'
 }
+ready() { [ "$(as-inspect --all | jq .observed.ready)" = "$1" ]; }
 
 @test "as-watch tells of a container that joined by a convention" {
 	on virtual_host

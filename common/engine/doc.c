@@ -78,6 +78,41 @@ const char *doc_setting(const json_t *inspect, const char *label)
 	return doc_variable(inspect, variable);
 }
 
+/* *port: the one found so far. False: it is another. */
+static bool same_port(bool variable, const char *name, const char *value, int *port)
+{
+	char key[CONVENTION_KEY];
+
+	for (size_t i = 0; i < convention_rows_count; i++) {
+		const struct convention_row *row = &convention_rows[i];
+		const bool is_port =
+			row->kind == CONVENTION_PORT || row->kind == CONVENTION_SERVICE_PORT || row->kind == CONVENTION_PORTS;
+		const int said = is_port && row->variable == variable && value && convention_fits(row, name, key)
+		                     ? doc_port(value, NULL)
+		                     : 0;
+		if (said && *port && said != *port)
+			return false;
+		*port = said ? said : *port;
+	}
+	return true;
+}
+
+int doc_convention_port(const json_t *inspect)
+{
+	const char *name;
+	json_t *value;
+	int port = 0;
+
+	json_object_foreach(doc_get(inspect, "Config.Labels"), name, value)
+		if (!same_port(false, name, json_string_value(value), &port))
+			return 0;
+	for (size_t i = 0; i < convention_rows_count; i++)
+		if (convention_rows[i].variable &&
+		    !same_port(true, convention_rows[i].name, doc_variable(inspect, convention_rows[i].name), &port))
+			return 0;
+	return port;
+}
+
 const char *doc_address(const json_t *endpoint)
 {
 	const char *v4 = doc_str(endpoint, "IPAddress"), *v6 = doc_str(endpoint, "GlobalIPv6Address");

@@ -25,6 +25,8 @@ const char *doc_label(const json_t *inspect, const char *name);
 const char *doc_variable(const json_t *inspect, const char *name);
 /* Of "autoscale.lb.port", or of AUTOSCALE_LB_PORT when there is no such label, design.md section 5. */
 const char *doc_setting(const json_t *inspect, const char *label);
+/* The one port that it tells other tools by their conventions (base/convention.h); 0: none, or several. */
+int doc_convention_port(const json_t *inspect);
 /* An endpoint's IPv4 address, else its IPv6 address, else NULL. */
 const char *doc_address(const json_t *endpoint);
 /* The engine lists a network that was given by id once by that id and once by its name. True for the former. */

@@ -97,13 +97,15 @@ static void judge_health(struct ready_target *t, const char *health)
 
 /* ---- where to ask ---- */
 
-/* The port that is to be balanced, else the lowest TCP port that is exposed, else 0. */
+/* The port that is to be balanced by our label or other tools', else the lowest TCP port that is exposed, else 0. */
 static int usual_port(const json_t *inspect)
 {
 	json_t *exposed = doc_get(inspect, "Config.ExposedPorts"), *nothing;
 	const char *given = doc_setting(inspect, "autoscale.lb.port"), *key, *end;
 	int lowest = given ? doc_port(given, NULL) : 0;
 
+	if (!lowest)
+		lowest = doc_convention_port(inspect);
 	if (lowest)
 		return lowest;
 	json_object_foreach(exposed, key, nothing) {
