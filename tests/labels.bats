@@ -3,7 +3,7 @@
 
 load lib
 
-setup_file() { rig_up docker haproxy; }
+setup_file() { rig_up docker haproxy nginx envoy; }
 teardown_file() { rig_down; }
 
 setup() {
@@ -49,6 +49,11 @@ policies() { as-inspect --all | as-resolve-policy | jq -c "$1"; }
 	)"
 }
 
+@test "two labels make an application known: a balancer and a rule; its name is the container's" {
+	seen shop '{"autoscale.lb":"edge","autoscale.lb.rule":"Host(`shop.example`)"}'
+	is "$(policies '[.service, .policy.lb, .policy.lb_rule, .observed.running]')" '["shop","edge","Host(`shop.example`)",1]'
+}
+
 @test "what a tenant writes into a field to reach a configuration is a warning, and no value" {
 	local field label n=0 labels='{}' vars=()
 	local tries=('web; disable server web/s1' $'web\nset server web/s1 state maint' '../../etc/passwd' 'a`b' '80 weight 0')
@@ -78,6 +83,36 @@ policies() { as-inspect --all | as-resolve-policy | jq -c "$1"; }
 	printf '[lb "inner"]\nconventions = dockercloud\n' >>"$AUTOSCALE_CONF"
 	run -78 as-resolve-policy web
 	has "$output" "$AUTOSCALE_CONF:6: conventions: virtual_host and dockercloud read VIRTUAL_HOST in different ways"
+}
+
+# block KIND N: the N-th of the configurations below `.Ss KIND` in autoscale.conf(5), with folders of this test's own
+block() {
+	sed -n "/^\.Ss $1\$/,/^\.S[sh] [^${1:0:1}]/p" "$TOP/man/autoscale.conf.5" |
+		awk -v n="$2" '/^\.Bd/ { k++; on = 1; next } /^\.Ed/ { on = 0 } k == n && on' |
+		sed -e 's/\\e/\\/g' -e "s,/etc/[a-z]*/,$BATS_TEST_TMPDIR/,g" -e "s,/var/log/nginx/,$BATS_TEST_TMPDIR/,g" -e "s,/run/,$BATS_TEST_TMPDIR/,g"
+}
+
+@test "the configurations in autoscale.conf(5) are ones that HAProxy, nginx and Envoy take, and the toolkit too" {
+	cd "$BATS_TEST_TMPDIR"
+	mkdir -p autoscale haproxy
+	block HAProxy 2 >h.cfg
+	run -0 haproxy -c -f h.cfg
+	block nginx 2 | sed 's/listen \(127.0.0.1:\)\?80.*/listen unix:n.sock;/' >n.conf
+	block nginx 3 >autoscale/as-web.conf
+	run -0 nginx -t -q -p "$BATS_TEST_TMPDIR/" -e stderr -c n.conf
+	block Envoy 2 >e.yml
+	block Envoy 3 | sed -n 2p >autoscale/as-clusters.json
+	block Envoy 3 | sed -n '5,$p' >autoscale/as-routes.json
+	echo 'static_resources:' >c.yml
+	block Envoy 4 | sed 's/^/  /' >>c.yml
+	block Envoy 5 | jq -c . >autoscale/web.json
+	for f in e.yml c.yml; do
+		grep -q ^node $f || echo 'node: { id: edge, cluster: edge }' >>$f
+		run -0 "$TOP"/build/rig-cache/envoy/lib/python3*/site-packages/envoy/_bin/envoy --mode validate --log-level error -c $f
+	done
+	for lb in HAProxy nginx Traefik Envoy; do block $lb 1 | sed "s/edge/$lb/"; done >as.conf
+	is "$(grep -c '^driver' as.conf)" 4
+	run -0 as-resolve-policy -c as.conf </dev/null
 }
 
 # ---- conventions ----

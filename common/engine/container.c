@@ -168,7 +168,8 @@ bool container_joins(const json_t *inspect, unsigned conventions, char *service,
 	const char *name = doc_name(inspect);
 
 	service[0] = '\0';
-	if (!container_service(inspect, service, size) && follows && is_service_name(name) && strlen(name) < size)
+	if (!container_service(inspect, service, size) && (follows || doc_setting(inspect, "autoscale.lb")) &&
+	    is_service_name(name) && strlen(name) < size)
 		(void)snprintf(service, size, "%s", name);
 	return follows || labels_join(doc_get(inspect, "Config.Labels")) || variables_join(inspect);
 }

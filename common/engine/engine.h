@@ -144,7 +144,7 @@ bool variables_join(const json_t *inspect);
 unsigned labels_conventions(const json_t *labels);
 unsigned container_conventions(const json_t *inspect);
 /* Did it join, by a label, a variable or one of these conventions? service: of which service it is, "" of none; one
- * that follows a convention and names no service is a service of its own name. */
+ * that names a load balancer or follows a convention, and names no service, is a service of its own name. */
 bool container_joins(const json_t *inspect, unsigned conventions, char *service, size_t size);
 
 /* Writes one entry of observed.containers from the engine's inspect document: {id, name, host, state, health,

@@ -1,5 +1,6 @@
 /* The copy rule as a table: a change to a plain container's inspect document, and what the copy's create request says.
  * Documents by hand; engine_test.c asks a real engine. */
+#include "base/convention.h"
 #include "engine/engine.h"
 #include "tests/unit/tap.h"
 
@@ -759,6 +760,41 @@ static void run_services(void)
 	}
 }
 
+static void run_joins(void)
+{
+	enum { VH = 1u << CONVENTION_VIRTUAL_HOST, TR = 1u << CONVENTION_TRAEFIK };
+	static const struct {
+		const char *patch;
+		unsigned conventions;
+		const char *service; /* "": of none */
+		bool joins;
+	} all[] = {
+		{"{'Config':{'Labels':null}}", VH | TR, "", false},
+		{"{'Config':{'Labels':null,'Env':['VIRTUAL_HOST=a.example']}}", 0, "", false},
+		{"{'Config':{'Labels':null,'Env':['VIRTUAL_HOST=a.example']}}", TR, "", false},
+		{"{'Config':{'Labels':null,'Env':['VIRTUAL_HOST=a.example']}}", VH, "web", true},
+		{"{'Config':{'Labels':null,'Env':['VIRTUAL_HOST=']}}", VH, "", false},
+		{"{'Config':{'Labels':null,'Env':['VIRTUAL_HOST=a.example']},'Name':'/_x'}", VH, "", true},
+		{"{'Config':{'Labels':{'autoscale.service':null,'service':'s','traefik.enable':'true'}}}", TR, "s", true},
+		{"{'Config':{'Labels':{'autoscale.service':null,'traefik.enable':'true'}}}", TR, "web", true},
+		{"{'Config':{'Labels':{'autoscale.service':null,'autoscale.max':'3'}}}", VH, "", true},
+		{"{'Config':{'Labels':{'autoscale.service':null,'autoscale.lb':'edge'}}}", 0, "web", true},
+		{"{'Config':{'Labels':null,'Env':['AUTOSCALE_LB=edge']}}", 0, "web", true},
+		{"{'Config':{'Labels':null,'Env':['AUTOSCALE_LB=edge','AUTOSCALE_SERVICE=s']}}", 0, "s", true},
+	};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		char name[64] = "?";
+		json_t *doc = json(plain), *patch = json(all[i].patch);
+		(void)json_object_update_recursive(doc, patch);
+		const bool yes = container_joins(doc, all[i].conventions, name, sizeof name);
+		OK(yes == all[i].joins && strcmp(name, all[i].service) == 0, "with conventions %u it %s, service \"%s\": %s",
+		   all[i].conventions, all[i].joins ? "joins" : "does not join", all[i].service, all[i].patch);
+		json_decref(doc);
+		json_decref(patch);
+	}
+}
+
 /* ---- without memory ---- */
 
 static long allocations, fails_from; /* the allocator's only way to know */
@@ -812,6 +848,7 @@ int main(void)
 	run_left_network();
 	run_views();
 	run_services();
+	run_joins();
 	run_out_of_memory();
 	return DONE();
 }
