@@ -16,7 +16,7 @@ planned() { as-inspect web | jq -c '.alert = {action: "'"$1"'", count: '"${2:-0}
 	is "$(jq -c '.observed | [.count_from, .running, .ready, .starting, .stopped, .missing, .draining]' <<<"$output")" '["labels",1,1,0,0,0,0]'
 	is "$(jq -c '.observed.hosts' <<<"$output")" '[{"name":"local","ok":true,"message":""}]'
 	is "$(jq -c '.observed.containers[0] | [.name, .host, .state, .copy, .ready, .health, (.addresses.bridge | test("^10\\.")), .labels["autoscale.max"]]' <<<"$output")" '["web","local","running",false,true,null,true,"4"]'
-	is "$(jq -c '.observed.containers[0] | keys - ["variables"]' <<<"$output")" '["addresses","copy","copy_of","created","exit_code","health","host","id","image","index","labels","name","oom_killed","op","ports","ready","restarts","started","state"]'
+	is "$(jq -c '.observed.containers[0] | keys - ["variables"]' <<<"$output")" '["addresses","copy","copy_of","created","exit_code","health","host","id","image","index","labels","name","network_mode","oom_killed","op","ports","ready","restarts","started","state"]'
 }
 
 @test "with no configuration file at all the plan of a labelled container comes out" {

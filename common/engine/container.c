@@ -103,6 +103,7 @@ void container_json(struct buf *out, const json_t *inspect, const char *host, bo
 	buf_json_member_int(out, "exit_code", doc_int(inspect, "State.ExitCode"));
 	buf_json_member_bool(out, "oom_killed", doc_true(inspect, "State.OOMKilled"));
 	buf_json_member_int(out, "restarts", doc_int(inspect, "RestartCount"));
+	buf_json_member_str(out, "network_mode", doc_str(inspect, "HostConfig.NetworkMode"));
 	write_addresses(out, inspect);
 	doc_write_ports(out, inspect);
 	buf_json_member_str(out, "image", doc_str(inspect, "Config.Image"));

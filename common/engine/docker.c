@@ -5,6 +5,7 @@
 #include "engine/doc.h"
 #include "engine/engine.h"
 #include "engine/events.h"
+#include "engine/exec.h"
 #include "engine/images.h"
 
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 struct engine {
 	struct api *api;
+	struct tasks *tasks;
 	bool asked, podman; /* who it is */
 };
 
@@ -36,6 +38,7 @@ static struct engine *docker_open(const struct conf_host *host, struct tasks *ta
 		(void)err_set(err, ERR_TEMPORARY, "out of memory");
 		return NULL;
 	}
+	e->tasks = tasks;
 	e->api = api_open(host, tasks, err);
 	if (e->api)
 		return e;
@@ -358,6 +361,19 @@ static int docker_image_tag(struct engine *e, const char *id, const char *name, 
 	return images_tag(e->api, id, name, err);
 }
 
+/* ---- somebody else's containers ---- */
+
+static int docker_signal(struct engine *e, const char *id, const char *signal, struct err *err)
+{
+	return exec_signal(e->api, id, signal, err);
+}
+
+static int docker_exec(struct engine *e, const char *id, const char *const *argv, struct buf *out, int *status,
+                       struct err *err)
+{
+	return exec_run(e->api, e->tasks, id, argv, out, status, err);
+}
+
 const struct engine_driver engine_docker = {
 	.name = "docker",
 	.open = docker_open,
@@ -385,4 +401,6 @@ const struct engine_driver engine_docker = {
 	.image_load = docker_image_load,
 	.image_tag = docker_image_tag,
 	.network_exists = docker_network_exists,
+	.signal = docker_signal,
+	.exec = docker_exec,
 };

@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include "engine/where.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -29,4 +31,12 @@ void engine_scale_said(const struct engine_scale *s, char out[ENGINE_SCALE_SAID]
 		(void)snprintf(out, ENGINE_SCALE_SAID, "already");
 	else if (s->from != s->now)
 		(void)snprintf(out, ENGINE_SCALE_SAID, "%lld -> %lld", (long long)s->from, (long long)s->now);
+}
+
+bool engine_is_local(const struct conf_host *host)
+{
+	struct where w = {0};
+	struct err unknown = {0};
+
+	return where_find(host, &w, &unknown) == 0 && w.target.unix_path;
 }

@@ -108,6 +108,12 @@ struct engine_driver {
 	/* "NAME:TAG", or "NAME" for NAME:latest; a name that another image has is taken from it. */
 	int (*image_tag)(struct engine *e, const char *id, const char *name, struct err *err);
 	int (*network_exists)(struct engine *e, const char *name, bool *there, struct err *err);
+	/* Sends a signal, "HUP", to the first process of a container. CONFLICT: it does not run. */
+	int (*signal)(struct engine *e, const char *id, const char *signal, struct err *err);
+	/* Runs argv, ended by NULL, in a container that runs, and gives its exit status; what it prints on standard output
+	 * and standard error is added to *out. The usual limit of a call is its own. */
+	int (*exec)(struct engine *e, const char *id, const char *const *argv, struct buf *out, int *status,
+	            struct err *err);
 	/* NULL for an engine that has single containers. REFUSED: a service without a number of its own. */
 	int (*scale)(struct engine *e, struct engine_scale *s, struct err *err);
 };
@@ -118,6 +124,8 @@ extern const struct engine_driver
 
 /* The driver of a host (conf_host.engine, default "docker"); NULL and CONFIG for an unknown one. */
 const struct engine_driver *engine_driver(const struct conf_host *host, struct err *err);
+/* Is it reached through a socket of this machine? Then its containers' own addresses are reached from here too. */
+bool engine_is_local(const struct conf_host *host);
 
 /* credentials.c: what `docker login` has kept in its folder, $DOCKER_CONFIG or ~/.docker. */
 
@@ -148,10 +156,10 @@ unsigned container_conventions(const json_t *inspect);
 bool container_joins(const json_t *inspect, unsigned conventions, char *service, size_t size);
 
 /* Writes one entry of observed.containers from the engine's inspect document: {id, name, host, state, health,
- * created, started, index, copy, copy_of, op, ready, addresses:{network:ip}, ports:[{port,protocol,published,ip}],
- * image, labels:{}, variables:{}}. `variables` holds only AUTOSCALE_* (without AUTOSCALE_STORE, _ALERTS and _CONF,
- * which configure the toolkit and may hold a password) and those of base/convention.h of its environment. `ready` is
- * false unless `is_ready`. Not running: no addresses. */
+ * created, started, index, copy, copy_of, op, ready, network_mode, addresses:{network:ip},
+ * ports:[{port,protocol,published,ip}], image, labels:{}, variables:{}}. `variables` holds only AUTOSCALE_* (without
+ * AUTOSCALE_STORE, _ALERTS and _CONF, which configure the toolkit and may hold a password) and those of
+ * base/convention.h of its environment. `ready` is false unless `is_ready`. Not running: no addresses. */
 void container_json(struct buf *out, const json_t *inspect, const char *host, bool is_ready);
 
 /* Writes observed.template: {id, host, name, image, image_id, cpu, memory, volumes:[{type,source,destination,mode,rw}],

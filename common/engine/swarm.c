@@ -335,6 +335,20 @@ static int refuse_image_tag(struct engine *e, const char *id, const char *name, 
 	return refuse(e, err);
 }
 
+static int refuse_signal(struct engine *e, const char *id, const char *signal, struct err *err)
+{
+	(void)id, (void)signal;
+	return refuse(e, err);
+}
+
+static int refuse_exec(struct engine *e, const char *id, const char *const *argv, struct buf *out, int *status,
+                       struct err *err)
+{
+	(void)id, (void)argv, (void)out;
+	*status = -1;
+	return refuse(e, err);
+}
+
 const struct engine_driver engine_swarm = {
 	.name = "swarm",
 	.open = swarm_open,
@@ -357,5 +371,7 @@ const struct engine_driver engine_swarm = {
 	.image_load = refuse_image_load,
 	.image_tag = refuse_image_tag,
 	.network_exists = refuse_volume_or_network,
+	.signal = refuse_signal,
+	.exec = refuse_exec,
 	.scale = swarm_scale,
 };
