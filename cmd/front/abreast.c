@@ -9,13 +9,22 @@
 #define STOP_MS 100 /* how soon a signal is seen while no input comes */
 #define GATES 256   /* services are spread over so many; two of one gate take turns */
 
+/* A record's place among those of its service: it leaves after the one ahead. */
+struct turn {
+	bool ahead; /* somebody is */
+	struct tasks_gate gate;
+	struct turn *after;
+};
+
 struct abreast {
 	struct front *f;
 	struct tasks *tasks;
 	record_fn each;
 	void *ctx;
+	bool together;
 	struct tasks_gate room, services[GATES];
-	bool bad; /* the first failure that ends all */
+	struct turn *last[GATES]; /* together: who came last */
+	bool bad;                 /* the first failure that ends all */
 	struct err err;
 };
 
@@ -39,6 +48,28 @@ static int wait_for(void *ctx, int fd, short events, struct err *err)
 	return 0;
 }
 
+/* The stage's own function beside other records of the service; back when those before it have left. What follows,
+ * until its line is among what is to be written, is done without a wait. */
+static enum record_fate in_order(struct abreast *a, struct turn **last, struct record *r, struct err *err)
+{
+	struct turn me = {.ahead = *last != NULL};
+
+	if (*last)
+		(*last)->after = &me;
+	*last = &me;
+	const enum record_fate fate = a->each(a->ctx, r, err);
+	if (me.ahead)
+		tasks_enter(a->tasks, &me.gate); /* of no width: until it is opened */
+	if (*last == &me)
+		*last = NULL;
+	if (me.after) {
+		me.after->ahead = false;
+		if (me.after->gate.first)
+			tasks_leave(a->tasks, &me.after->gate);
+	}
+	return fate;
+}
+
 /* The stage's own function, when no other record of the service is in hand. */
 static enum record_fate each(void *ctx, struct record *r, struct err *err)
 {
@@ -51,6 +82,8 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 		return a->each(a->ctx, r, err);
 	for (const char *p = service; *p; p++)
 		hash = hash * 33 + (unsigned char)*p;
+	if (a->together)
+		return in_order(a, &a->last[hash % GATES], r, err);
 	tasks_enter(a->tasks, &a->services[hash % GATES]);
 	const enum record_fate fate = a->each(a->ctx, r, err);
 	tasks_leave(a->tasks, &a->services[hash % GATES]);
@@ -108,29 +141,44 @@ static void read_all(void *ctx, size_t item)
 	}
 }
 
-int front_filter_abreast(struct front *f, struct tasks *tasks, record_fn fn, void *ctx, bool errors_too)
+static int filter(struct abreast *a, bool errors_too)
 {
-	struct abreast a = {.f = f, .tasks = tasks, .each = fn, .ctx = ctx, .room.width = ABREAST_RECORDS};
+	struct front *f = a->f;
 	struct err err = {0};
 	const int status = front_terminal(f);
 
 	if (status >= 0)
 		return status;
 	for (size_t i = 0; i < GATES; i++)
-		a.services[i].width = 1;
-	int bad = front_open(f, each, &a, errors_too, &err);
+		a->services[i].width = 1;
+	int bad = front_open(f, each, a, errors_too, &err);
 	f->loop.take = take;
 	f->loop.wait = wait_for;
-	f->loop.side_ctx = &a;
-	f->loop.output.max += ABREAST_RECORDS * LINE_MAX_BYTES; /* done, while the reader of our output is busy */
+	f->loop.side_ctx = a;
+	f->loop.output.max += a->room.width * LINE_MAX_BYTES; /* done, while the reader of our output is busy */
 	if (!bad)
-		bad = tasks_run(tasks, 1, read_all, &a, &err);
-	if (!bad && a.bad) {
+		bad = tasks_run(a->tasks, 1, read_all, a, &err);
+	if (!bad && a->bad) {
 		bad = -1;
-		err = a.err;
+		err = a->err;
 	}
 	/* What is left to write is written as ever. */
 	f->loop.take = NULL;
 	f->loop.wait = NULL;
 	return front_close(f, bad, &err);
+}
+
+int front_filter_abreast(struct front *f, struct tasks *tasks, record_fn fn, void *ctx, bool errors_too)
+{
+	struct abreast a = {.f = f, .tasks = tasks, .each = fn, .ctx = ctx, .room.width = ABREAST_RECORDS};
+
+	return filter(&a, errors_too);
+}
+
+int front_filter_together(struct front *f, struct tasks *tasks, record_fn fn, void *ctx, bool errors_too)
+{
+	struct abreast a = {
+		.f = f, .tasks = tasks, .each = fn, .ctx = ctx, .room.width = ABREAST_TOGETHER, .together = true};
+
+	return filter(&a, errors_too);
 }

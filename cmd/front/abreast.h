@@ -13,4 +13,11 @@
  * A signal ends the command after the records in hand. */
 int front_filter_abreast(struct front *f, struct tasks *tasks, record_fn each, void *ctx, bool errors_too);
 
+#define ABREAST_TOGETHER 64
+
+/* The same for a stage whose records of one service need not wait for each other: up to ABREAST_TOGETHER of whatever
+ * services are worked on at the same time. `each` is entered in the order of the lines, and those of one service still
+ * leave in theirs. */
+int front_filter_together(struct front *f, struct tasks *tasks, record_fn each, void *ctx, bool errors_too);
+
 #endif
