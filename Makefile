@@ -32,7 +32,7 @@ $(eval $(call command,as-decide,policy,))
 $(eval $(call command,as-start,engine,$(CURL) $(JSON)))
 $(eval $(call command,as-clone,engine,$(CURL) $(JSON)))
 $(eval $(call command,as-remove,engine,$(CURL) $(JSON)))
-$(eval $(call command,as-lb-update,lb,$(CURL)))
+$(eval $(call command,as-lb-update,engine lb,$(CURL) $(JSON)))
 $(eval $(call command,as-audit,store,$(SQLITE)))
 $(eval $(call command,as-ack-alerts,store,$(SQLITE)))
 $(eval $(call command,as-store,store,$(SQLITE)))
@@ -57,7 +57,7 @@ $(eval $(call module,mongodb,$(MONGO),store/url.c store/fits.c store/alerts_comm
 ROOMS  = base alert policy engine lb store
 PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
 UNITS  = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-PIPES  = pipelines/autoscale pipelines/reconcile pipelines/availability
+PIPES  = pipelines/autoscale pipelines/reconcile pipelines/availability pipelines/lb-sync
 MANS   = $(wildcard man/*.[157])
 
 # ---- flags ----

@@ -1,8 +1,11 @@
 /* as-lb-update: makes the load balancers' entries of a service what they should be: attaches what is ready, takes out
- * what is gone; with --drain only sends no new work to what the plan is about to remove. See as-lb-update(1). */
+ * what is gone; with --drain only sends no new work to what the plan is about to remove; with --sync also takes out
+ * what no record knows of. See as-lb-update(1). */
 #include "cmd/as-lb-update/update.h"
 
 #include "base/clock.h"
+#include "base/exit.h"
+#include "cmd/front/abreast.h"
 #include "cmd/front/steps.h"
 
 #include <stdio.h>
@@ -11,45 +14,16 @@
 
 #include "base/banned.h"
 
-static bool drain_only;
+static struct update update;
 
 static const struct option_row options[] = {
-	{0, "drain", OPTION_FLAG, NULL, &drain_only, "only drain what the plan is about to remove, and wait for it"},
+	{0, "drain", OPTION_FLAG, NULL, &update.drain_only, "only drain what the plan is about to remove, and wait for it"},
+	{0, "sync", OPTION_FLAG, NULL, &update.sync, "at the end also take out what no record claims and no host runs"},
+	{0, "force", OPTION_FLAG, NULL, &update.force, "drain and take out the last server of a backend too"},
 	{0},
 };
 static const struct command command = {
 	"as-lb-update", "attach, drain and detach a service's entries at its load balancers", "", options};
-
-static int open_balancer(struct job *j, const char *name, struct err *err)
-{
-	const struct conf_lb *conf = conf_lb(&j->u->f.conf, name);
-
-	if (!conf)
-		return err_set(err, ERR_CONFIG, "load balancer \"%s\" is not configured: add a [lb \"%s\"] section", name,
-		               name);
-	j->b = &j->u->balancers[conf - j->u->f.conf.lbs];
-	j->b->conf = conf;
-	if (!j->b->driver && !(j->b->driver = lb_driver(conf, err)))
-		return -1;
-	if (!j->b->lb && !(j->b->lb = j->b->driver->open(conf, &j->u->means, err)))
-		return -1;
-	return 0;
-}
-
-/* A record that looked before this process changed the service says nothing about now: several records of one
- * stream, fetched together, were inspected together. */
-static bool looked_after_us(struct update *u, const char *service, const struct record *r)
-{
-	int64_t now;
-	struct err unused;
-
-	if (record_now(r, &now, &unused) < 0)
-		return true;
-	for (const struct handled *h = u->handled; h; h = h->next)
-		if (strcmp(h->service, service) == 0)
-			return now > h->at;
-	return true;
-}
 
 /* Which tasks of a service a swarm ended is its own choice: the next look shows it. */
 static bool looks_outdated(const struct record *r)
@@ -58,95 +32,159 @@ static bool looks_outdated(const struct record *r)
 	       jv_is(jv_path(record_get(r, "observed"), "template.engine"), "swarm");
 }
 
-static void note_handled(struct update *u, const char *service)
-{
-	struct handled *h = u->handled;
-
-	while (h && strcmp(h->service, service) != 0)
-		h = h->next;
-	if (!h && (h = calloc(1, sizeof *h))) {
-		(void)snprintf(h->service, sizeof h->service, "%s", service);
-		h->next = u->handled;
-		u->handled = h;
-	}
-	if (h)
-		h->at = clock_now_ms();
-}
-
-static void read_policy(struct job *j)
+static int read_policy(struct job *j, struct err *err)
 {
 	const struct jv policy = record_get(j->r, "policy");
+	struct err unused;
 
 	steps_text(policy, "lb_backend", j->backend, sizeof j->backend);
 	if (!*j->backend)
 		(void)snprintf(j->backend, sizeof j->backend, "%s", j->service);
 	steps_text(policy, "lb_network", j->network, sizeof j->network);
+	steps_text(policy, "ready", j->ready, sizeof j->ready);
+	steps_text(policy, "lb_rule", j->rule_text, sizeof j->rule_text);
 	j->port = jv_int_or(jv_get(policy, "lb_port"), 0);
 	j->weight = jv_int_or(jv_get(policy, "lb_weight"), 100);
 	j->drain_ms = steps_policy_ms(j->r, "drain", 30000);
 	j->gate_ms = steps_policy_ms(j->r, "ready_timeout", 60000);
 	j->dry = steps_dry(&j->u->f, j->r);
+	if (record_now(j->r, &j->now, &unused) < 0)
+		j->now = clock_now_ms();
+	if (*j->rule_text && rule_parse(j->rule_text, &j->rule, err) < 0)
+		return err_prefix(err, "autoscale.lb.rule");
+	j->route.rule = j->rule.n ? &j->rule : NULL;
+	return 0;
+}
+
+/* One side for each name in policy.lb. */
+static int find_sides(struct job *j, struct err *err)
+{
+	char names[1024], *rest = names;
+
+	steps_text(record_get(j->r, "policy"), "lb", names, sizeof names);
+	while (*rest) {
+		const char *name = rest;
+		rest += strcspn(rest, ",");
+		if (*rest)
+			*rest++ = '\0';
+		const struct conf_lb *conf = conf_lb(&j->u->f.conf, name);
+		if (!conf) {
+			if (!j->failed)
+				(void)err_set(j->err, ERR_CONFIG, "load balancer \"%s\" is not configured: add a [lb \"%s\"] section",
+				              name, name);
+			j->failed = true;
+			continue;
+		}
+		const size_t i = (size_t)(conf - j->u->f.conf.lbs);
+		struct side *more = realloc(j->sides, (j->nsides + 1) * sizeof *more);
+		if (!more)
+			return err_set(err, ERR_TEMPORARY, "out of memory");
+		j->sides = more;
+		struct side *s = &more[j->nsides++];
+		*s = (struct side){.j = j, .b = &j->u->balancers[i]};
+		s->bad = open_balancer(j->u, i, &s->err) < 0;
+	}
+	return 0;
+}
+
+static void release(struct job *j)
+{
+	for (size_t i = 0; i < j->nsides; i++)
+		lb_list_release(&j->sides[i].now);
+	free(j->sides);
+	free(j->wants);
+	free(j->changes);
+}
+
+static int do_job(struct job *j, struct err *err)
+{
+	if (find_wants(j, err) < 0)
+		return -1;
+	for (size_t i = 0; i < j->nwants; i++)
+		if (!j->wants[i].bad)
+			(void)snprintf(j->route.check, sizeof j->route.check, "%s", j->wants[i].server.check);
+	if (list_sides(j, err) < 0 || find_changes(j, err) < 0)
+		return -1;
+	const int bad = carry_out(j, err);
+	for (size_t i = 0; i < j->nchanges; i++) {
+		const struct change *c = &j->changes[i];
+		if ((j->u->sync && j->dry) || j->u->f.verbose)
+			say_change(j, c);
+		if (!c->quiet && (c->settled || j->dry))
+			tell_change(j, c);
+	}
+	return bad;
 }
 
 static enum record_fate each(void *ctx, struct record *r, struct err *err)
 {
 	struct update *u = ctx;
-	struct job j = {.u = u, .r = r, .err = err, .drain_only = drain_only};
+	struct job j = {.u = u, .number = ++u->jobs, .r = r, .err = err};
 	const struct jv state = jv_get(record_get(r, "intent"), "state");
-	char names[1024], *rest = names;
+	int bad = record_service(r, j.service, err);
 
-	if (record_service(r, j.service, err) < 0)
-		return RECORD_ERROR;
-	steps_text(record_get(r, "policy"), "lb", names, sizeof names);
-	if (!*names || jv_is(state, "deferred") || jv_is(state, "finished"))
+	if (bad || jv_is(state, "deferred") || jv_is(state, "finished"))
+		return bad ? RECORD_ERROR : RECORD_PRINT;
+	const bool leaves = jv_count(steps_todo(r, "remove")) > 0;
+	if (!jv_is_string(jv_get(record_get(r, "policy"), "lb")) || (u->drain_only && !leaves)) {
+		if (u->sync && read_policy(&j, err) == 0)
+			note_owners(&j);
 		return RECORD_PRINT;
-	read_policy(&j);
-	j.heal = !drain_only && looked_after_us(u, j.service, r) && !looks_outdated(r);
-	if ((drain_only && !jv_count(steps_todo(r, "remove"))) ||
-	    (!j.heal && !jv_count(steps_todo(r, "remove")) && !jv_count(record_get(r, "steps"))))
-		return RECORD_PRINT;
-	while (*rest) {
-		char *name = rest;
-		rest += strcspn(rest, ",");
-		if (*rest)
-			*rest++ = '\0';
-		struct err why = {0};
-		if (open_balancer(&j, name, &why) < 0) {
-			if (!j.failed)
-				*err = why;
-			j.failed = true;
-		} else if (drain_only) {
-			take_out_removed(&j);
-		} else {
-			make_right(&j);
-		}
 	}
-	if (!j.dry && !drain_only)
-		note_handled(u, j.service);
-	return j.failed ? RECORD_ERROR : RECORD_PRINT;
+	if (read_policy(&j, err) < 0)
+		return RECORD_ERROR;
+	if (!(j.known = know_service(u, j.service))) {
+		(void)err_set(err, ERR_TEMPORARY, "out of memory");
+		return RECORD_ERROR;
+	}
+	j.believed = !u->drain_only && !looks_outdated(r) && is_newest(j.known, j.now);
+	if (j.believed || leaves || jv_count(record_get(r, "steps")))
+		bad = find_sides(&j, err) < 0 || do_job(&j, err) < 0;
+	if (u->sync)
+		note_owners(&j);
+	release(&j);
+	return bad || j.failed ? RECORD_ERROR : RECORD_PRINT;
+}
+
+static void close_all(struct update *u)
+{
+	for (size_t i = 0; i < u->f.conf.nlbs; i++)
+		if (u->balancers[i].lb)
+			u->balancers[i].driver->close(u->balancers[i].lb);
+	free(u->balancers);
+	free_known(u);
+	json_decref(u->owners);
+	json_decref(u->claimed);
+	json_decref(u->world.running);
+	engine_hosts_release(&u->hosts);
+	conf_release(&u->f.conf);
 }
 
 int main(int argc, char **argv)
 {
-	static struct update u;
-	int done = front_start(&u.f, &command, FRONT_ACTS, argc, argv);
-	if (done >= 0 || (done = front_conf(&u.f)) >= 0)
+	struct update *u = &update;
+	struct err err = {0};
+	int done = front_start(&u->f, &command, FRONT_ACTS, argc, argv);
+	if (done >= 0 || (done = front_conf(&u->f)) >= 0)
 		return done;
 
-	u.balancers = calloc(u.f.conf.nlbs + 1, sizeof *u.balancers);
-	if (!u.balancers) {
-		const struct err err = {.code = ERR_TEMPORARY, .message = "out of memory"};
-		return front_fail(&u.f, &err);
+	if (u->drain_only && u->sync) {
+		(void)err_set(&err, ERR_USAGE, "--drain and --sync exclude each other");
+		return front_fail(&u->f, &err);
 	}
-	done = front_filter(&u.f, each, &u, false);
-	for (size_t i = 0; i < u.f.conf.nlbs; i++)
-		if (u.balancers[i].lb)
-			u.balancers[i].driver->close(u.balancers[i].lb);
-	free(u.balancers);
-	for (struct handled *h = u.handled, *next; h; h = next) {
-		next = h->next;
-		free(h);
+	u->balancers = calloc(u->f.conf.nlbs + 1, sizeof *u->balancers);
+	u->owners = json_object();
+	u->claimed = json_object();
+	if (!u->balancers || !u->owners || !u->claimed || engine_hosts_init(&u->hosts, &u->f.conf, &err) < 0) {
+		(void)err_set(&err, ERR_TEMPORARY, "out of memory");
+		return front_fail(&u->f, &err);
 	}
-	conf_release(&u.f.conf);
+	make_means(u);
+	done = front_filter_together(&u->f, u->hosts.tasks, each, u, false);
+	if (u->sync && (done == EX_DONE || done == EX_RECORDS)) {
+		const int end = sweep(u);
+		done = end ? end : done;
+	}
+	close_all(u);
 	return done;
 }

@@ -1,0 +1,278 @@
+# as-lb-update beyond one record: many at a time, addresses, moved and stale entries, the last server, --sync, what
+# as-watch tells, kill -9 at any moment. With a real engine and real load balancers.
+
+load lib
+
+setup_file() { rig_up tls docker haproxy; }
+teardown_file() { rig_down; }
+setup() {
+	fresh
+	PIDS=()
+}
+
+teardown() {
+	local pid network
+	for pid in "${PIDS[@]}"; do end_tree "$pid"; done
+	wipe
+	for network in back front; do api DELETE "/networks/$network" >/dev/null; done
+	no_servers
+}
+
+# ---- helpers ----
+
+# end_tree PID: the process and all it started, by their ids
+end_tree() {
+	local c
+	for c in $(pgrep -P "$1"); do end_tree "$c"; done
+	kill "$1" 2>/dev/null || true
+	wait "$1" 2>/dev/null || true
+}
+
+labels='{"autoscale.service":"web","autoscale.lb":"edge","autoscale.lb.port":"80","autoscale.drain":"5s"}'
+
+# joined NAME [MORE-LABELS-JSON [EXTRA-CREATE-JSON]]: a container of service web that serves when this returns
+joined() {
+	container "$1" "$(jq -nc "$labels + ${2:-{\}}")" "${3:-{\}}" >/dev/null || return 1
+	[ -n "$(ip_of "$1")" ] || return 0
+	eventually 10 curl -s -o /dev/null --max-time 2 "http://$(ip_of "$1")/"
+}
+ip_of() { api GET "/containers/$1/json" | jq -r '[.NetworkSettings.Networks[].IPAddress | select(. != "")][0] // ""'; }
+entry() { api GET "/containers/$1/json" | jq -r '"as-" + .Id[0:12]'; }
+
+# places: what HAProxy has, "NAME ADDRESS:PORT" a line
+places() { haproxy_say 'show servers state web' | awk 'NR > 2 && NF { print $4, $5 ":" $19 }' | LC_ALL=C sort; }
+look() { as-inspect "${@:-web}" | as-resolve-policy; }
+update() { look | as-lb-update; }
+did() { jq -c "[.lb[] | ${1:-[.do, .ok, .message]}]"; }
+took() { echo $((($(date +%s%N) - $1) / 1000000)); }
+# dead_end ID NAME: a step that brought up a container at whose port nobody listens
+dead_end() {
+	jq -nc --arg id "$(printf '%012x%052d' "$1" 0)" --arg name "$2" \
+		'{stage: "as-clone", do: "ready", ok: true, container: {id: $id, name: $name, host: "local", state: "running", ready: true, addresses: {bridge: "127.0.0.1"}, ports: []}}'
+}
+
+# ---- many at a time ----
+
+@test "records of one service are worked on at the same time, and leave in their order" {
+	for i in $(seq 12); do
+		jq -nc --argjson i "$i" --argjson step "$(dead_end "$i" "c$i")" '{v: 1, id: "r\($i)", now: "2026-01-01T00:00:00Z", service: "web",
+			policy: {lb: "edge", lb_port: 9, ready_timeout: (if $i % 3 == 0 then 0.3 else 1.5 end)}, steps: [$step]}'
+	done >"$BATS_TEST_TMPDIR/in"
+	from=$(date +%s%N)
+	run -1 --separate-stderr as-lb-update <"$BATS_TEST_TMPDIR/in"
+	took=$(took "$from")
+	is "$(jq -r .id <<<"$output" | tr '\n' ' ')" "$(seq -f 'r%g' 12 | tr '\n' ' ')"
+	is "$(jq -r .error.code <<<"$output" | sort | uniq -c | tr -s ' ')" ' 12 unavailable'
+	[ "$took" -lt 6000 ] || { echo "# $took ms, one after the other is 13200" >&2; false; }
+	is "$(servers)" ''
+}
+
+@test "what one record drains, it drains at the same time" {
+	for c in web web-1 web-2 web-3; do joined "$c"; done
+	update >/dev/null
+	is "$(servers_up)" 4
+	for c in 1 2 3 4; do curl -s -o /dev/null "$AS_RIG_HAPROXY_URL/cgi-bin/slow?2" 3>&- & done
+	eventually 5 busy 4
+	look | jq -c '.plan = {op: "scale-down", remove: [.observed.containers[] | select(.name != "web") | {name, id, host}]}' >"$BATS_TEST_TMPDIR/in"
+	from=$(date +%s%N)
+	run -0 as-lb-update --drain <"$BATS_TEST_TMPDIR/in"
+	took=$(took "$from")
+	is "$(did '[.do, .ok]' <<<"$output")" '[["drain",true],["drain",true],["drain",true]]'
+	[ "$took" -lt 4000 ] || { echo "# $took ms, one after the other is 6000" >&2; false; }
+	is "$(jq -r '.lb[].server' <<<"$output")" "$(jq -r '.plan.remove[].id | "as-" + .[0:12]' "$BATS_TEST_TMPDIR/in")" 'in the order of the plan'
+	wait
+}
+busy() { [ "$(haproxy_say 'show stat' | awk -F, '$1 == "web" && $2 ~ /^as-/ && $5 > 0' | wc -l)" = "$1" ]; }
+
+@test "a record that looked earlier takes nothing out and attaches nothing that a later one saw otherwise" {
+	joined web
+	look >"$BATS_TEST_TMPDIR/early" # web alone
+	joined web-1
+	api DELETE '/containers/web?force=1' >/dev/null
+	look >"$BATS_TEST_TMPDIR/late" # web-1 alone
+	run -0 as-lb-update < <(cat "$BATS_TEST_TMPDIR/late" "$BATS_TEST_TMPDIR/early")
+	is "$(jq -c '[.lb[]? | [.do, .server, .message]]' <<<"$output" | tr '\n' ' ')" "[[\"attach\",\"$(entry web-1)\",\"\"]] [] "
+	is "$(servers)" "$(entry web-1)"
+}
+
+@test "what a record has not seen yet, but runs, stays attached" {
+	joined web
+	look >"$BATS_TEST_TMPDIR/early"
+	joined web-1
+	update >/dev/null
+	run -0 as-lb-update <"$BATS_TEST_TMPDIR/early"
+	is "$(servers_up)" 2
+}
+
+@test "another weight in the policy is the entry's next weight" {
+	joined web
+	update >/dev/null
+	run -0 as-lb-update < <(look | jq -c '.policy.lb_weight = 7')
+	is "$(did <<<"$output")" '[["attach",true,""]]'
+	is "$(haproxy_say 'show servers state web' | awk 'NR > 2 && NF { print $8 }')" 7
+}
+
+# ---- the last server ----
+
+# removal NAME...: a record whose plan removes these
+removal() { look | jq -c --args '.plan = {op: "scale-down", remove: [.observed.containers[] | select(.name as $n | $ARGS.positional | index($n)) | {name, id, host}]}' "$@"; }
+
+@test "the last server that takes traffic is not drained, and its container stays; --force drains it" {
+	joined web
+	joined web-1 '{"autoscale.copy-of":"x","autoscale.op":"y"}'
+	update >/dev/null
+	removal web web-1 >"$BATS_TEST_TMPDIR/in"
+	run -1 --separate-stderr bash -o pipefail -c 'as-lb-update --drain | as-remove' <"$BATS_TEST_TMPDIR/in"
+	is "$(jq -r .error.code <<<"$output")" refused
+	has "$stderr" "is the last server that takes traffic: it stays (--force takes it out)"
+	is "$(names) $(servers_up)" 'web web-1 2' 'nothing of it is done'
+	# one of two may go
+	removal web-1 >"$BATS_TEST_TMPDIR/one"
+	run -0 as-lb-update --drain <"$BATS_TEST_TMPDIR/one"
+	is "$(servers_up)" 1
+	run -1 --separate-stderr as-lb-update --drain < <(removal web)
+	has "$stderr" "$(entry web) is the last server"
+	run -0 as-lb-update --drain --force < <(removal web)
+	is "$(servers_up)" 0
+}
+
+@test "an operator's own server counts: beside it the last of ours may go" {
+	joined web
+	update >/dev/null
+	haproxy_say 'add server web/static 127.0.0.1:9; enable health web/static; set server web/static state ready' >/dev/null
+	run -0 as-lb-update --drain < <(removal web)
+	is "$(did '[.do, .ok]' <<<"$output")" '[["drain",true]]'
+	haproxy_say 'set server web/static state maint; del server web/static' >/dev/null
+}
+
+@test "what takes the place of the last server is attached before that is drained" {
+	joined web
+	update >/dev/null
+	removal web >"$BATS_TEST_TMPDIR/in"
+	joined web-1
+	jq -c --argjson new "$(look | jq -c '.observed.containers[] | select(.name == "web-1")')" \
+		'.steps = [{stage: "as-clone", do: "ready", ok: true, container: $new}]' "$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/replace"
+	run -0 as-lb-update --drain <"$BATS_TEST_TMPDIR/replace"
+	is "$(did '[.do, .server, .ok]' <<<"$output")" "[[\"drain\",\"$(entry web)\",true],[\"attach\",\"$(entry web-1)\",true]]"
+	is "$(servers_up)" 1
+}
+
+@test "the last server whose container is gone is taken out without more ado" {
+	joined web
+	update >/dev/null
+	look >"$BATS_TEST_TMPDIR/policy"
+	api DELETE '/containers/web?force=1' >/dev/null
+	run -0 as-lb-update < <(as-inspect web | jq -c '.policy = {lb: "edge"}')
+	is "$(did <<<"$output")" '[["detach",true,""]]'
+	is "$(servers)" ''
+}
+
+# ---- addresses ----
+
+@test "a container on two networks: refused naming both, until lb_network names one" {
+	for n in back front; do api POST /networks/create "{\"Name\":\"$n\"}" >/dev/null; done
+	joined web '{}' '{"HostConfig":{"NetworkMode":"back"}}'
+	api POST /networks/front/connect '{"Container":"web"}' >/dev/null
+	run -1 --separate-stderr as-lb-update < <(look)
+	is "$(jq -r .error.code <<<"$output")" refused
+	has "$stderr" 'web: it is on 2 networks: name one with autoscale.lb.network: back, front'
+	run -0 as-lb-update < <(look | jq -c '.policy.lb_network = "front"')
+	is "$(places)" "$(entry web) $(api GET /containers/web/json | jq -r .NetworkSettings.Networks.front.IPAddress):80"
+	run -1 --separate-stderr as-lb-update < <(look | jq -c '.policy.lb_network = "side"')
+	has "$stderr" 'it is not on network side'
+}
+
+# placed FILTER: the address that a record, changed by FILTER, would be attached at
+placed() { jq -c ".observed.containers[0].ready = true | $1" "$BATS_TEST_TMPDIR/rec" | as-lb-update -n | jq -r '.lb[0].address'; }
+
+@test "host network: the machine itself, or the address that the host was given; no network: an error" {
+	joined web
+	look >"$BATS_TEST_TMPDIR/rec"
+	is "$(placed '.observed.containers[0] |= (.network_mode = "host" | .addresses = {})')" 127.0.0.1:80
+	printf '[host "local"]\nurl = %s\naddress = 192.0.2.7\n' "$DOCKER_HOST" >>"$AUTOSCALE_CONF"
+	is "$(placed '.observed.containers[0] |= (.network_mode = "host" | .addresses = {})')" 192.0.2.7:80
+	is "$(placed .)" "$(ip_of web):80" 'the container has one of its own'
+	run -1 --separate-stderr as-lb-update -n < <(jq -c '.observed.containers[0] |= (.network_mode = "none" | .addresses = {})' "$BATS_TEST_TMPDIR/rec")
+	has "$stderr" 'web: it has no address in any network'
+	container plain "$labels" '{"HostConfig":{"NetworkMode":"host"}}' >/dev/null
+	is "$(look | jq -r '.observed.containers[] | select(.name == "plain") | .network_mode')" host
+}
+
+@test "an IPv6 address is bracketed" {
+	joined web
+	look >"$BATS_TEST_TMPDIR/rec"
+	is "$(placed '.observed.containers[0].addresses = {front: "FD00:0::5"}')" '[fd00::5]:80'
+}
+
+# remote [ADDRESS]: the same engine, as another machine
+remote() {
+	printf '[host "far"]\nurl = %s\ncert_path = %s\n%s\n' "$AS_RIG_DOCKER_TLS_URL" "$AS_RIG_CERTS/ok" "${1:+address = $1}" >>"$AUTOSCALE_CONF"
+}
+
+@test "a remote engine: the published port at the host's address" {
+	joined web '{}' '{"ExposedPorts":{"80/tcp":{}},"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":""}]}}}'
+	port=$(api GET /containers/web/json | jq -r '.NetworkSettings.Ports["80/tcp"][0].HostPort')
+	remote "$AS_RIG_DOCKER_ADDR"
+	run -0 as-lb-update < <(look)
+	is "$(places)" "$(entry web) $AS_RIG_DOCKER_ADDR:$port"
+	is "$(curl -s "$AS_RIG_HAPROXY_URL/")" ok
+}
+
+@test "a remote engine without an address, a port that is not published, one on 127.0.0.1 alone: each says what is missing" {
+	joined web '{}' '{"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":""}]}}}'
+	remote
+	run -1 --separate-stderr as-lb-update < <(look)
+	has "$stderr" 'give [host "far"] its `address`, by which it is reached'
+	fresh
+	remote 192.0.2.1
+	run -1 --separate-stderr as-lb-update < <(look | jq -c '.observed.containers[0] |= (.ready = true) | .observed.containers[0].ports = [{port: 80, protocol: "tcp", published: null, ip: null}]')
+	has "$stderr" 'port 80 is not published, and host far is another machine'
+	run -1 --separate-stderr as-lb-update < <(look | jq -c '.observed.containers[0] |= (.ready = true) | .observed.containers[0].ports = [{port: 80, protocol: "tcp", published: 8080, ip: "127.0.0.1"}]')
+	has "$stderr" 'port 80 is published on 127.0.0.1 of host far alone'
+	look >"$BATS_TEST_TMPDIR/rec"
+	is "$(placed '.policy.lb_network = "bridge"')" "$(ip_of web):80" 'a network that the load balancer shares'
+	is "$(placed '.observed.containers[0] |= (.network_mode = "host" | .addresses = {})')" 192.0.2.1:80
+}
+
+# ---- moved and stale ----
+
+@test "a container that came back at another address is moved, and whoever has its old one is attached there" {
+	joined web
+	joined web-1
+	update >/dev/null
+	old=$(ip_of web)
+	api POST '/containers/web/stop?t=0' >/dev/null
+	joined web-2
+	is "$(ip_of web-2)" "$old" 'the address is used again at once'
+	api POST /containers/web/start >/dev/null
+	eventually 10 curl -s -o /dev/null --max-time 2 "http://$(ip_of web)/"
+	run -0 as-lb-update < <(look)
+	is "$(places)" "$(for c in web web-1 web-2; do echo "$(entry $c) $(ip_of $c):80"; done | LC_ALL=C sort)"
+	is "$(did '[.do, .ok]' <<<"$output")" '[["detach",true],["attach",true],["attach",true],["attach",true]]'
+	is "$(for _ in $(seq 30); do curl -s "$AS_RIG_HAPROXY_URL/cgi-bin/id"; echo; done | sort -u | grep -c .)" 3
+}
+
+@test "an entry whose address a stranger got is taken out before that one is attached" {
+	joined web
+	update >/dev/null
+	gone=$(entry web) old=$(ip_of web)
+	api DELETE '/containers/web?force=1' >/dev/null
+	joined web-1
+	is "$(ip_of web-1)" "$old"
+	run -0 as-lb-update < <(look)
+	is "$(did '[.do, .server, .ok]' <<<"$output")" "[[\"detach\",\"$gone\",true],[\"attach\",\"$(entry web-1)\",true]]"
+	is "$(places)" "$(entry web-1) $old:80"
+}
+
+@test "a container that only moved is moved: its entry says from where" {
+	joined web
+	update >/dev/null
+	old=$(ip_of web)
+	api POST '/containers/web/stop?t=0' >/dev/null
+	container other '{}' >/dev/null
+	api POST /containers/web/start >/dev/null
+	eventually 10 curl -s -o /dev/null --max-time 2 "http://$(ip_of web)/"
+	run -0 as-lb-update < <(look)
+	is "$(did <<<"$output")" "[[\"attach\",true,\"moved from $old:80\"]]"
+	is "$(places)" "$(entry web) $(ip_of web):80"
+}
