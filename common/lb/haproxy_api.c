@@ -20,15 +20,15 @@
 #define COMMAND_MAX 1024
 #define STEP_MS 10
 
-static int dial(const struct conf_lb *conf, struct err *err)
+static int dial(const struct haproxy_peer *peer, const char *path, struct err *err)
 {
 	const int64_t deadline = clock_monotonic_ms() + CONNECT_MS;
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int saved;
 
-	if (strlen(conf->socket) >= sizeof to.sun_path)
-		return err_set(err, ERR_CONFIG, "the path %s is longer than a socket's may be", conf->socket);
-	memcpy(to.sun_path, conf->socket, strlen(conf->socket) + 1);
+	if (strlen(path) >= sizeof to.sun_path)
+		return err_set(err, ERR_CONFIG, "the path %s is longer than a socket's may be", path);
+	memcpy(to.sun_path, path, strlen(path) + 1);
 	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, ERR_TEMPORARY, "socket: %s", strerror(errno));
@@ -39,25 +39,25 @@ static int dial(const struct conf_lb *conf, struct err *err)
 		/* EAGAIN of a unix socket: its queue is full, connect(2). */
 		if ((saved != EAGAIN && saved != EINTR) || clock_monotonic_ms() >= deadline)
 			break;
-		clock_sleep_ms(STEP_MS);
+		tasks_sleep(peer->tasks, STEP_MS);
 	}
 	(void)close(fd);
 	if (saved == EACCES || saved == EPERM)
-		return err_set(err, ERR_DENIED, "cannot connect to %s: %s (run as a user who may write to it)", conf->socket,
+		return err_set(err, ERR_DENIED, "cannot connect to %s: %s (run as a user who may write to it)", path,
 		               strerror(saved));
 	return err_set(err, ERR_UNAVAILABLE,
-	               "cannot connect to %s: %s (is HAProxy running, and is `socket` right in [lb \"%s\"]?)", conf->socket,
-	               strerror(saved), conf->name);
+	               "cannot connect to %s: %s (is HAProxy running, and is `%s` right in [lb \"%s\"]?)", path,
+	               strerror(saved), path == peer->conf->socket ? "socket" : "master", peer->conf->name);
 }
 
 /* Waits until fd is ready. */
-static int await(int fd, short events, int64_t deadline, struct err *err)
+static int await(const struct haproxy_peer *peer, int fd, short events, int64_t deadline, struct err *err)
 {
 	struct pollfd p = {.fd = fd, .events = events};
 
 	for (;;) {
 		const int64_t left = deadline - clock_monotonic_ms();
-		const int n = poll(&p, 1, left > 0 ? (int)left : 0);
+		const int n = tasks_poll(peer->tasks, &p, 1, left > 0 ? left : 0);
 		if (n > 0)
 			return 0;
 		if (n == 0)
@@ -67,7 +67,8 @@ static int await(int fd, short events, int64_t deadline, struct err *err)
 	}
 }
 
-static int send_line(int fd, const char *line, size_t n, int64_t deadline, struct err *err)
+static int send_line(const struct haproxy_peer *peer, int fd, const char *line, size_t n, int64_t deadline,
+                     struct err *err)
 {
 	while (n) {
 		const ssize_t did = send(fd, line, n, MSG_NOSIGNAL);
@@ -75,7 +76,7 @@ static int send_line(int fd, const char *line, size_t n, int64_t deadline, struc
 			line += did;
 			n -= (size_t)did;
 		} else if (errno == EAGAIN) {
-			if (await(fd, POLLOUT, deadline, err) < 0)
+			if (await(peer, fd, POLLOUT, deadline, err) < 0)
 				return -1;
 		} else if (errno != EINTR) {
 			return err_set(err, ERR_UNAVAILABLE, "the connection broke: %s", strerror(errno));
@@ -84,7 +85,7 @@ static int send_line(int fd, const char *line, size_t n, int64_t deadline, struc
 	return 0;
 }
 
-static int read_answer(int fd, struct buf *answer, int64_t deadline, struct err *err)
+static int read_answer(const struct haproxy_peer *peer, int fd, struct buf *answer, int64_t deadline, struct err *err)
 {
 	char block[16384];
 
@@ -98,11 +99,9 @@ static int read_answer(int fd, struct buf *answer, int64_t deadline, struct err 
 			if (clock_monotonic_ms() >= deadline)
 				return err_set(err, ERR_UNAVAILABLE, "the answer did not end within %d s", ANSWER_MS / 1000);
 		} else if (n == 0) {
-			if (!answer->n)
-				return err_set(err, ERR_UNAVAILABLE, "HAProxy closed the connection without an answer");
 			return 0;
 		} else if (errno == EAGAIN) {
-			if (await(fd, POLLIN, deadline, err) < 0)
+			if (await(peer, fd, POLLIN, deadline, err) < 0)
 				return -1;
 		} else if (errno != EINTR) {
 			return err_set(err, ERR_UNAVAILABLE, "the connection broke: %s", strerror(errno));
@@ -110,56 +109,85 @@ static int read_answer(int fd, struct buf *answer, int64_t deadline, struct err 
 	}
 }
 
-__attribute__((format(printf, 4, 0))) static int ask(const struct conf_lb *conf, struct buf *answer, struct err *err,
-                                                     const char *fmt, va_list ap)
+/* One line, and what comes until the end of file, which may be nothing. */
+static int converse(const struct haproxy_peer *peer, const char *path, const char *line, size_t n, struct buf *answer,
+                    struct err *err)
+{
+	buf_reset(answer);
+	const int fd = dial(peer, path, err);
+	if (fd < 0)
+		return err_prefix(err, "lb %s", peer->conf->name);
+	const int64_t deadline = clock_monotonic_ms() + ANSWER_MS;
+	int rc = send_line(peer, fd, line, n, deadline, err);
+	/* The master of 2.6 waits for a further command as long as one may come. */
+	if (path == peer->conf->master)
+		(void)shutdown(fd, SHUT_WR);
+	if (rc == 0)
+		rc = read_answer(peer, fd, answer, deadline, err);
+	(void)close(fd);
+	return rc < 0 ? err_prefix(err, "lb %s: %s", peer->conf->name, path) : 0;
+}
+
+__attribute__((format(printf, 4, 0))) static int ask(const struct haproxy_peer *peer, struct buf *answer,
+                                                     struct err *err, const char *fmt, va_list ap)
 {
 	char line[COMMAND_MAX];
 
-	buf_reset(answer);
 	const int n = vsnprintf(line, sizeof line - 1, fmt, ap);
 	if (n < 0 || (size_t)n >= sizeof line - 1)
-		return err_set(err, ERR_LIMIT, "lb %s: the command is too long", conf->name);
+		return err_set(err, ERR_LIMIT, "lb %s: the command is too long", peer->conf->name);
 	line[n] = '\n';
-	const int fd = dial(conf, err);
-	if (fd < 0)
-		return err_prefix(err, "lb %s", conf->name);
-	const int64_t deadline = clock_monotonic_ms() + ANSWER_MS;
-	int rc = send_line(fd, line, (size_t)n + 1, deadline, err);
-	if (rc == 0)
-		rc = read_answer(fd, answer, deadline, err);
-	(void)close(fd);
-	return rc < 0 ? err_prefix(err, "lb %s: %s", conf->name, conf->socket) : 0;
+	if (converse(peer, peer->conf->socket, line, (size_t)n + 1, answer, err) < 0)
+		return -1;
+	if (!answer->n)
+		return err_set(err, ERR_UNAVAILABLE, "lb %s: %s: HAProxy closed the connection without an answer",
+		               peer->conf->name, peer->conf->socket);
+	return 0;
 }
 
-int haproxy_ask(const struct conf_lb *conf, struct buf *answer, struct err *err, const char *fmt, ...)
+int haproxy_ask(const struct haproxy_peer *peer, struct buf *answer, struct err *err, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	const int rc = ask(conf, answer, err, fmt, ap);
+	const int rc = ask(peer, answer, err, fmt, ap);
 	va_end(ap);
 	return rc;
 }
 
-bool haproxy_says(const struct buf *answer, const char *text) { return strstr(answer->p, text) != NULL; }
+int haproxy_master(const struct haproxy_peer *peer, struct buf *answer, struct err *err, const char *fmt, ...)
+{
+	char line[COMMAND_MAX];
+	va_list ap;
 
-int haproxy_order(const struct conf_lb *conf, const char *backend, struct err *err, const char *fmt, ...)
+	va_start(ap, fmt);
+	const int n = vsnprintf(line, sizeof line - 1, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof line - 1)
+		return err_set(err, ERR_LIMIT, "lb %s: the command is too long", peer->conf->name);
+	line[n] = '\n';
+	return converse(peer, peer->conf->master, line, (size_t)n + 1, answer, err);
+}
+
+bool haproxy_says(const struct buf *answer, const char *text) { return answer->p && strstr(answer->p, text); }
+
+int haproxy_order(const struct haproxy_peer *peer, const char *backend, struct err *err, const char *fmt, ...)
 {
 	struct buf answer = BUF_INIT(LB_REPLY_MAX);
 	va_list ap;
 
 	va_start(ap, fmt);
-	int rc = ask(conf, &answer, err, fmt, ap);
+	int rc = ask(peer, &answer, err, fmt, ap);
 	va_end(ap);
 	if (rc == 0 && strspn(answer.p, "\n") != answer.n)
-		rc = haproxy_complain(conf, backend, &answer, err);
+		rc = haproxy_complain(peer, backend, &answer, err);
 	buf_release(&answer);
 	return rc;
 }
 
 #define NO_BACKEND "No such backend: HAProxy's configuration does not have it"
 
-int haproxy_complain(const struct conf_lb *conf, const char *backend, const struct buf *answer, struct err *err)
+int haproxy_complain(const struct haproxy_peer *peer, const char *backend, const struct buf *answer, struct err *err)
 {
 	static const struct {
 		const char *text;
@@ -178,10 +206,12 @@ int haproxy_complain(const struct conf_lb *conf, const char *backend, const stru
 	};
 	const char *p = answer->p + strspn(answer->p, "\n ");
 
+	if (!backend)
+		backend = "-";
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (strstr(p, known[i].text))
-			return err_set(err, known[i].code, "lb %s: backend %s: %s", conf->name, backend, known[i].advice);
-	return err_set(err, ERR_REMOTE, "lb %s: backend %s: HAProxy says: %.*s", conf->name, backend,
+			return err_set(err, known[i].code, "lb %s: backend %s: %s", peer->conf->name, backend, known[i].advice);
+	return err_set(err, ERR_REMOTE, "lb %s: backend %s: HAProxy says: %.*s", peer->conf->name, backend,
 	               (int)strcspn(p, "\r\n"), p);
 }
 
@@ -240,13 +270,13 @@ static size_t column_of(const struct haproxy_table *t, const char *column)
 }
 
 /* Finds the header in t->text and looks that it has the columns (NULL ends them). */
-static int open_table(const struct conf_lb *conf, const char *backend, struct haproxy_table *t, char sep,
+static int open_table(const struct haproxy_peer *peer, const char *backend, struct haproxy_table *t, char sep,
                       const char *const *columns, struct err *err)
 {
 	char *line;
 
 	if (!haproxy_says(&t->text, "# "))
-		return haproxy_complain(conf, backend, &t->text, err);
+		return haproxy_complain(peer, backend, &t->text, err);
 	t->sep = sep;
 	t->next = t->text.p;
 	do
@@ -256,30 +286,51 @@ static int open_table(const struct conf_lb *conf, const char *backend, struct ha
 	for (; *columns; columns++)
 		if (column_of(t, *columns) == t->nhead)
 			return err_set(err, ERR_REMOTE, "lb %s: HAProxy's table has no column %s; 2.6 or newer is needed",
-			               conf->name, *columns);
+			               peer->conf->name, *columns);
 	return 0;
 }
 
-int haproxy_servers(const struct conf_lb *conf, const char *backend, struct haproxy_table *t, struct err *err)
+int haproxy_servers(const struct haproxy_peer *peer, const char *backend, struct haproxy_table *t, struct err *err)
 {
-	static const char *const columns[] = {"srv_name",         "srv_addr",        "srv_port",
-	                                      "srv_op_state",     "srv_admin_state", "srv_uweight",
-	                                      "srv_check_result", "srv_check_state", NULL};
+	static const char *const columns[] = {
+		"be_name",         "srv_name",    "srv_addr",         "srv_port",        "srv_op_state",
+		"srv_admin_state", "srv_uweight", "srv_check_result", "srv_check_state", NULL};
 
 	t->text = (struct buf)BUF_INIT(LB_REPLY_MAX);
-	if (haproxy_ask(conf, &t->text, err, "show servers state %s", backend) < 0)
+	if (haproxy_ask(peer, &t->text, err, "show servers state%s%s", backend ? " " : "", backend ? backend : "") < 0)
 		return -1;
-	return open_table(conf, backend, t, ' ', columns, err);
+	return open_table(peer, backend, t, ' ', columns, err);
 }
 
-int haproxy_stats(const struct conf_lb *conf, const char *backend, struct haproxy_table *t, struct err *err)
+static const char *const stat_columns[] = {"svname", "qcur", "scur", "rate", "rtime", "lastsess", NULL};
+
+int haproxy_stats(const struct haproxy_peer *peer, const char *backend, struct haproxy_table *t, struct err *err)
 {
-	static const char *const columns[] = {"svname", "qcur", "scur", "rate", "rtime", "lastsess", NULL};
+	t->text = (struct buf)BUF_INIT(LB_REPLY_MAX);
+	if (haproxy_ask(peer, &t->text, err, "show stat %s 6 -1", backend) < 0)
+		return -1;
+	return open_table(peer, backend, t, ',', stat_columns, err);
+}
+
+int haproxy_stats_of(const struct haproxy_peer *peer, long worker, const char *backend, struct haproxy_table *t,
+                     struct err *err)
+{
+	t->text = (struct buf)BUF_INIT(LB_REPLY_MAX);
+	if (haproxy_master(peer, &t->text, err, "@!%ld show stat %s 6 -1", worker, backend) < 0)
+		return -1;
+	if (!t->text.n)
+		return err_set(err, ERR_NOT_FOUND, "lb %s: worker %ld does not answer", peer->conf->name, worker);
+	return open_table(peer, backend, t, ',', stat_columns, err);
+}
+
+int haproxy_backends_table(const struct haproxy_peer *peer, struct haproxy_table *t, struct err *err)
+{
+	static const char *const columns[] = {"pxname", NULL};
 
 	t->text = (struct buf)BUF_INIT(LB_REPLY_MAX);
-	if (haproxy_ask(conf, &t->text, err, "show stat %s 6 -1", backend) < 0)
+	if (haproxy_ask(peer, &t->text, err, "show stat -1 2 -1") < 0)
 		return -1;
-	return open_table(conf, backend, t, ',', columns, err);
+	return open_table(peer, NULL, t, ',', columns, err);
 }
 
 void haproxy_table_release(struct haproxy_table *t) { buf_release(&t->text); }

@@ -1,8 +1,6 @@
 #include "lb/haproxy_config.h"
 
-#include "base/clock.h"
 #include "base/limits.h"
-#include "lb/lb.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,17 +13,13 @@
 
 #define CHECK_MS 10000 /* `haproxy -c` takes 50 ms, but it resolves the names of servers */
 
-/* One line of the text: [at, at + n) without its newline, [word, word + nword) without white space around it. */
-struct line {
-	const char *at, *word;
-	size_t n, nword;
-};
+/* ---- lines and sections ---- */
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
-static bool next_line(const char **at, const char *end, struct line *l)
+bool haproxy_next_line(const char **at, const char *end, struct haproxy_line *l)
 {
-	if (*at == end)
+	if (!*at || *at == end)
 		return false;
 	const char *newline = memchr(*at, '\n', (size_t)(end - *at));
 	const char *stop = newline ? newline : end;
@@ -40,44 +34,128 @@ static bool next_line(const char **at, const char *end, struct line *l)
 	return true;
 }
 
-/* Does the line begin with these words (of which the last may be followed by more)? */
-static bool begins(const struct line *l, const char *first, const char *second)
+/* The word at *p, before end; its length, 0 at the end. */
+static size_t next_word(const char **p, const char *end)
 {
-	const size_t n = strlen(first);
+	size_t n = 0;
 
-	if (l->nword < n || memcmp(l->word, first, n) != 0)
-		return false;
-	if (l->nword == n)
-		return !*second;
-	if (!is_blank(l->word[n]))
-		return false;
-	const char *p = l->word + n, *end = l->word + l->nword;
-	while (is_blank(*p)) /* the line does not end in a blank */
-		p++;
-	const size_t m = strlen(second);
-	return (size_t)(end - p) >= m && memcmp(p, second, m) == 0 && (!m || p + m == end || is_blank(p[m]));
+	while (*p < end && is_blank(**p))
+		(*p)++;
+	while (*p + n < end && !is_blank((*p)[n]))
+		n++;
+	return n;
 }
 
-static bool is_marker(const struct line *l, const char *kind, const char *backend)
+static bool is_word(const char *p, size_t n, const char *word) { return strlen(word) == n && memcmp(p, word, n) == 0; }
+
+bool haproxy_begins(const struct haproxy_line *l, const char *first, const char *second)
+{
+	const char *p = l->word, *end = l->word + l->nword;
+
+	size_t n = next_word(&p, end);
+	if (!is_word(p, n, first))
+		return false;
+	p += n;
+	n = next_word(&p, end);
+	return !*second || is_word(p, n, second);
+}
+
+bool haproxy_is_line(const struct haproxy_line *l, const char *text) { return is_word(l->word, l->nword, text); }
+
+/* Is it the first line of a section? The markers around backends of ours end one too. */
+static bool is_section(const struct haproxy_line *l)
+{
+	static const char *const words[] = {"global",    "defaults",    "frontend",    "backend",  "listen",
+	                                    "peers",     "resolvers",   "userlist",    "mailers",  "cache",
+	                                    "program",   "ring",        "http-errors", "fcgi-app", "log-forward",
+	                                    "crt-store", "log-profile", "traces",      "acme"};
+
+	if (haproxy_begins(l, "#", "as-lb"))
+		return haproxy_is_line(l, "# as-lb backends begin") || haproxy_is_line(l, "# as-lb backends end");
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (haproxy_begins(l, words[i], ""))
+			return true;
+	return false;
+}
+
+static bool is_wanted(const struct haproxy_line *l, const char *kind, const char *name)
+{
+	if (!name)
+		name = "";
+	if (kind)
+		return haproxy_begins(l, kind, name);
+	return haproxy_begins(l, "backend", name) || haproxy_begins(l, "listen", name);
+}
+
+bool haproxy_next_section(const struct haproxy_config *c, const char *kind, const char *name, size_t *at,
+                          struct haproxy_section *s)
+{
+	const char *p = c->text.p ? c->text.p + *at : NULL, *end = c->text.p + c->text.n;
+	bool inside = false;
+	struct haproxy_line l;
+
+	while (haproxy_next_line(&p, end, &l)) {
+		if (is_section(&l)) {
+			if (inside)
+				break;
+			inside = is_wanted(&l, kind, name);
+			if (!inside)
+				continue;
+			*s = (struct haproxy_section){.head = (size_t)(l.at - c->text.p), .indent = "    "};
+			s->from = s->to = (size_t)(p - c->text.p);
+			const char *word = l.word;
+			word += next_word(&word, l.word + l.nword);
+			const int n = (int)next_word(&word, l.word + l.nword);
+			(void)snprintf(s->name, sizeof s->name, "%.*s", n, word);
+		} else if (inside && l.nword && (*l.word != '#' || haproxy_begins(&l, "#", "as-lb"))) {
+			/* Comments behind the last line stand before the next section. */
+			s->to = (size_t)(p - c->text.p);
+			if ((size_t)(l.word - l.at) < sizeof s->indent)
+				(void)snprintf(s->indent, sizeof s->indent, "%.*s", (int)(l.word - l.at), l.at);
+		}
+		*at = (size_t)(p - c->text.p);
+	}
+	return inside;
+}
+
+void haproxy_splice(struct haproxy_config *c, size_t from, size_t to, const char *p, size_t n)
+{
+	struct buf b = BUF_INIT(DOCUMENT_MAX);
+
+	buf_put(&b, c->text.p, from);
+	if (from && n && b.p && b.p[b.n - 1] != '\n')
+		buf_putc(&b, '\n');
+	buf_put(&b, p, n);
+	buf_put(&b, c->text.p + to, c->text.n - to);
+	buf_release(&c->text);
+	c->text = b;
+}
+
+/* ---- the servers of a backend ---- */
+
+struct block {
+	bool there;
+	size_t from, to;        /* the bytes between the marker lines */
+	size_t indent, nindent; /* the white space before the first marker */
+};
+
+static bool is_marker(const struct haproxy_line *l, const char *kind, const char *backend)
 {
 	char marker[LB_NAME + 16];
 
-	const int n = snprintf(marker, sizeof marker, "# as-lb %s %s", kind, backend);
-	return l->nword == (size_t)n && memcmp(l->word, marker, l->nword) == 0;
+	(void)snprintf(marker, sizeof marker, "# as-lb %s %s", kind, backend);
+	return haproxy_is_line(l, marker);
 }
 
-static bool is_our_server(const struct line *l)
+static bool is_our_server(const struct haproxy_line *l)
 {
+	const char *p = l->word, *end = l->word + l->nword;
 	char name[LB_NAME];
 
-	if (!begins(l, "server", ""))
+	if (!haproxy_begins(l, "server", ""))
 		return false;
-	const char *p = l->word + strlen("server"), *end = l->word + l->nword;
-	while (p < end && is_blank(*p))
-		p++;
-	size_t n = 0;
-	while (p + n < end && !is_blank(p[n]))
-		n++;
+	p += strlen("server");
+	const size_t n = next_word(&p, end);
 	if (n >= sizeof name)
 		return false;
 	memcpy(name, p, n);
@@ -87,28 +165,29 @@ static bool is_our_server(const struct line *l)
 
 /* Finds the block. A marker copied into another section would, at the next reload, put these servers behind another
  * service: hence the look at the section. */
-static int find_block(struct haproxy_config *c, const char *backend, struct err *err)
+static int find_block(const struct haproxy_config *c, const char *backend, struct block *b, struct err *err)
 {
 	const char *at = c->text.p, *end = c->text.p + c->text.n;
 	bool inside = false, section = false;
-	struct line l;
+	struct haproxy_line l;
 
-	while (at && next_line(&at, end, &l)) {
-		if (begins(&l, "backend", "") || begins(&l, "listen", ""))
-			section = begins(&l, "backend", backend) || begins(&l, "listen", backend);
+	*b = (struct block){.there = false};
+	while (haproxy_next_line(&at, end, &l)) {
+		if (is_section(&l))
+			section = is_wanted(&l, NULL, backend);
 		if (is_marker(&l, "begin", backend)) {
-			if (c->marked)
+			if (b->there)
 				return err_set(err, ERR_CONFIG, "%s has two blocks `# as-lb begin %s`", c->file, backend);
 			if (!section)
 				return err_set(err, ERR_CONFIG, "%s: `# as-lb begin %s` is not in that backend", c->file, backend);
-			c->marked = inside = true;
-			c->from = (size_t)(at - c->text.p);
-			c->indent = (size_t)(l.at - c->text.p);
-			c->nindent = (size_t)(l.word - l.at);
+			b->there = inside = true;
+			b->from = (size_t)(at - c->text.p);
+			b->indent = (size_t)(l.at - c->text.p);
+			b->nindent = (size_t)(l.word - l.at);
 		} else if (inside && is_marker(&l, "end", backend)) {
 			inside = false;
-			c->to = (size_t)(l.at - c->text.p);
-		} else if (inside && (begins(&l, "#", "as-lb") || begins(&l, "backend", "") || begins(&l, "listen", ""))) {
+			b->to = (size_t)(l.at - c->text.p);
+		} else if (inside && (haproxy_begins(&l, "#", "as-lb") || is_section(&l))) {
 			break;
 		}
 	}
@@ -117,19 +196,81 @@ static int find_block(struct haproxy_config *c, const char *backend, struct err 
 	return 0;
 }
 
-int haproxy_config_open(struct haproxy_config *c, struct tasks *tasks, const char *path, const char *backend,
-                        struct err *err)
+static int add_block(struct haproxy_config *c, const char *backend, struct err *err)
 {
-	char lock[PATH_MAX + 8];
+	struct buf lines = BUF_INIT(1024);
+	struct haproxy_section s;
+	size_t at = 0;
 
-	*c = (struct haproxy_config){.tasks = tasks, .lock = -1, .text = BUF_INIT(DOCUMENT_MAX)};
+	if (!haproxy_next_section(c, NULL, backend, &at, &s))
+		return err_set(err, ERR_CONFIG,
+		               "backend %s has servers of the toolkit, but %s has no such section that could keep them over a "
+		               "reload",
+		               backend, c->file);
+	buf_printf(&lines, "%s# as-lb begin %s\n%s# as-lb end %s\n", s.indent, backend, s.indent, backend);
+	const int rc = buf_ok(&lines, err);
+	if (rc == 0)
+		haproxy_splice(c, s.to, s.to, lines.p, lines.n);
+	buf_release(&lines);
+	return rc;
+}
+
+int haproxy_config_servers(struct haproxy_config *c, const char *backend, char *const *lines, size_t n, bool add,
+                           struct err *err)
+{
+	struct buf text = BUF_INIT(DOCUMENT_MAX);
+	struct haproxy_line l;
+	struct block b;
+
+	int rc = find_block(c, backend, &b, err);
+	if (rc < 0 || (!b.there && !add))
+		return rc < 0 ? -1 : 1;
+	if (!b.there && (add_block(c, backend, err) < 0 || find_block(c, backend, &b, err) < 0))
+		return -1;
+	const char *at = c->text.p + b.from, *end = c->text.p + b.to;
+	while (haproxy_next_line(&at, end, &l))
+		if (!is_our_server(&l))
+			buf_put(&text, l.at, (size_t)(at - l.at));
+	for (size_t i = 0; i < n; i++) {
+		buf_put(&text, c->text.p + b.indent, b.nindent);
+		buf_puts(&text, lines[i]);
+		buf_putc(&text, '\n');
+	}
+	rc = buf_ok(&text, err);
+	if (rc == 0)
+		haproxy_splice(c, b.from, b.to, text.p, text.n);
+	buf_release(&text);
+	return rc;
+}
+
+/* ---- the file ---- */
+
+int haproxy_config_read(struct haproxy_config *c, const char *path, struct err *err)
+{
+	*c = (struct haproxy_config){.lock = -1, .old = BUF_INIT(DOCUMENT_MAX), .text = BUF_INIT(DOCUMENT_MAX)};
 	if (!realpath(path, c->file))
 		return err_set(err, ERR_DENIED, "cannot find %s: %s", path, strerror(errno));
-	(void)snprintf(lock, sizeof lock, "%s.lock", c->file);
-	c->lock = lb_file_lock(tasks, lock, err);
-	if (c->lock < 0 || lb_file_read(c->file, &c->text, &c->st, err) < 0)
+	if (lb_file_read(c->file, &c->old, &c->st, err) < 0)
 		return -1;
-	return find_block(c, backend, err);
+	buf_put(&c->text, c->old.p ? c->old.p : "", c->old.n);
+	return buf_ok(&c->text, err);
+}
+
+int haproxy_config_open(struct haproxy_config *c, struct tasks *tasks, const char *path, struct err *err)
+{
+	char file[PATH_MAX], lock[PATH_MAX + 8];
+
+	*c = (struct haproxy_config){.lock = -1, .old = BUF_INIT(0), .text = BUF_INIT(0)};
+	if (!realpath(path, file))
+		return err_set(err, ERR_DENIED, "cannot find %s: %s", path, strerror(errno));
+	(void)snprintf(lock, sizeof lock, "%s.lock", file);
+	const int fd = lb_file_lock(tasks, lock, err);
+	if (fd < 0)
+		return -1;
+	const int rc = haproxy_config_read(c, file, err);
+	c->tasks = tasks;
+	c->lock = fd;
+	return rc;
 }
 
 void haproxy_config_close(struct haproxy_config *c)
@@ -137,25 +278,8 @@ void haproxy_config_close(struct haproxy_config *c)
 	if (c->lock >= 0)
 		(void)close(c->lock);
 	c->lock = -1;
+	buf_release(&c->old);
 	buf_release(&c->text);
-}
-
-/* The file with the block replaced. Foreign lines of the block come first, in their order. */
-static void render(const struct haproxy_config *c, char *const *lines, size_t n, struct buf *out)
-{
-	const char *at = c->text.p + c->from, *end = c->text.p + c->to;
-	struct line l;
-
-	buf_put(out, c->text.p, c->from);
-	while (next_line(&at, end, &l))
-		if (!is_our_server(&l))
-			buf_put(out, l.at, (size_t)(at - l.at));
-	for (size_t i = 0; i < n; i++) {
-		buf_put(out, c->text.p + c->indent, c->nindent);
-		buf_puts(out, lines[i]);
-		buf_putc(out, '\n');
-	}
-	buf_put(out, c->text.p + c->to, c->text.n - c->to);
 }
 
 /* What HAProxy has against it, from its first line such as
@@ -200,36 +324,68 @@ static bool is_unchanged(const struct haproxy_config *c)
 	       st.st_mtim.tv_sec == c->st.st_mtim.tv_sec && st.st_mtim.tv_nsec == c->st.st_mtim.tv_nsec;
 }
 
-int haproxy_config_write(const struct haproxy_config *c, char *const *lines, size_t n, struct err *err)
+/* FOLDER/.NAME.END. A leading dot and no .cfg at the end: HAProxy's `-f FOLDER` passes it over. */
+static int beside(const struct haproxy_config *c, const char *end, char out[PATH_MAX], struct err *err)
 {
-	struct buf text = BUF_INIT(DOCUMENT_MAX);
 	const size_t nfolder = (size_t)(strrchr(c->file, '/') - c->file) + 1;
-	char file[PATH_MAX];
-	int rc = -1;
+	const int n = snprintf(out, PATH_MAX, "%.*s.%s.%s", (int)nfolder, c->file, c->file + nfolder, end);
 
-	render(c, lines, n, &text);
-	if (buf_ok(&text, err) < 0)
-		goto out;
-	if (text.n == c->text.n && memcmp(text.p, c->text.p, text.n) == 0) {
-		rc = 0;
-		goto out;
-	}
-	/* A leading dot and no .cfg at the end: HAProxy's `-f FOLDER` passes it over. */
-	const int len = snprintf(file, sizeof file, "%.*s.%s.as-lb", (int)nfolder, c->file, c->file + nfolder);
-	if (len < 0 || (size_t)len >= sizeof file) {
-		err_set(err, ERR_CONFIG, "the path is too long");
-		goto out;
-	}
-	rc = lb_file_write(file, &text, &c->st, err);
+	return n < 0 || n >= PATH_MAX ? err_set(err, ERR_CONFIG, "the path is too long") : 0;
+}
+
+bool haproxy_config_changed(const struct haproxy_config *c)
+{
+	return c->text.n != c->old.n || memcmp(c->text.p, c->old.p, c->old.n) != 0;
+}
+
+int haproxy_config_check(const struct haproxy_config *c, struct err *err) { return check(c, c->file, err); }
+
+int haproxy_config_commit(struct haproxy_config *c, struct err *err)
+{
+	char file[PATH_MAX];
+
+	if (buf_ok(&c->text, err) < 0)
+		return -1;
+	if (!haproxy_config_changed(c))
+		return 0;
+	if (beside(c, "as-lb", file, err) < 0)
+		return -1;
+	int rc = lb_file_write(file, &c->text, &c->st, err);
 	if (rc == 0)
 		rc = check(c, file, err);
 	if (rc == 0 && !is_unchanged(c))
 		rc = err_set(err, ERR_TEMPORARY, "somebody else wrote it meanwhile");
 	if (rc == 0)
-		rc = lb_file_rename(file, c->file, err);
-	else
-		(void)unlink(file);
-out:
-	buf_release(&text);
+		return lb_file_rename(file, c->file, err);
+	(void)unlink(file);
 	return rc;
+}
+
+int haproxy_config_put_back(struct haproxy_config *c, struct err *err)
+{
+	char file[PATH_MAX];
+
+	if (!haproxy_config_changed(c))
+		return 0;
+	if (beside(c, "as-lb", file, err) < 0 || lb_file_write(file, &c->old, &c->st, err) < 0)
+		return -1;
+	return lb_file_rename(file, c->file, err);
+}
+
+bool haproxy_config_pending(const struct haproxy_config *c)
+{
+	char file[PATH_MAX];
+	struct err ignored;
+
+	return beside(c, "as-lb-reload", file, &ignored) == 0 && access(file, F_OK) == 0;
+}
+
+int haproxy_config_set_pending(const struct haproxy_config *c, bool pending, struct err *err)
+{
+	static const struct buf nothing = BUF_INIT(0);
+	char file[PATH_MAX];
+
+	if (beside(c, "as-lb-reload", file, err) < 0)
+		return -1;
+	return pending ? lb_file_write(file, &nothing, &c->st, err) : lb_file_remove(file, err);
 }

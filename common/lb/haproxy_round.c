@@ -1,0 +1,355 @@
+/* Rounds: what several tasks want written at about the same time is written once, checked once and, for a new backend
+ * or route, loaded by one reload. A reload takes away every server that was added at run time. So before one the blocks
+ * of all backends are made to agree with what HAProxy has, and after it what was drained or in maintenance is so again.
+ */
+#include "lb/haproxy.h"
+
+#include "lb/haproxy_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+struct round {
+	struct lb *lb;
+	struct haproxy_config config;
+	struct haproxy_entry *live; /* all servers of HAProxy, sorted */
+	size_t nlive;
+	struct lb_names backends; /* that HAProxy has; asked only for a change of rules */
+	bool pending;             /* HAProxy may not have loaded what was written before */
+	bool reload;
+};
+
+/* ---- what HAProxy has ---- */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct haproxy_entry *x = a, *y = b;
+	const int backend = strcmp(x->backend, y->backend);
+
+	return backend ? backend : strcmp(x->server.name, y->server.name);
+}
+
+/* Release *v also after -1. */
+static int look(struct lb *lb, struct haproxy_entry **v, size_t *n, struct err *err)
+{
+	struct haproxy_table t;
+	size_t room = 0;
+
+	*v = NULL;
+	*n = 0;
+	int rc = haproxy_servers(&lb->peer, NULL, &t, err);
+	while (rc == 0 && haproxy_row(&t)) {
+		if (*n == room) {
+			struct haproxy_entry *more = realloc(*v, (room = room * 2 + 16) * sizeof *more);
+			if (!more) {
+				rc = err_set(err, ERR_TEMPORARY, "out of memory");
+				break;
+			}
+			*v = more;
+		}
+		haproxy_read_entry(&t, &(*v)[*n]);
+		*n += *(*v)[*n].backend != '\0';
+	}
+	haproxy_table_release(&t);
+	if (*n)
+		qsort(*v, *n, sizeof **v, by_name);
+	return rc;
+}
+
+static const struct haproxy_entry *among(const struct haproxy_entry *v, size_t n, const char *backend, const char *name)
+{
+	struct haproxy_entry key;
+
+	(void)snprintf(key.backend, sizeof key.backend, "%s", backend);
+	(void)snprintf(key.server.name, sizeof key.server.name, "%s", name);
+	return n ? bsearch(&key, v, n, sizeof *v, by_name) : NULL;
+}
+
+static int look_for_backends(struct round *r, struct err *err)
+{
+	struct haproxy_table t;
+
+	int rc = haproxy_backends_table(&r->lb->peer, &t, err);
+	while (rc == 0 && haproxy_row(&t))
+		if (lb_safe_name(haproxy_cell(&t, "pxname")))
+			rc = lb_names_add(&r->backends, haproxy_cell(&t, "pxname"), err);
+	haproxy_table_release(&t);
+	return rc;
+}
+
+static bool is_running(const struct round *r, const char *backend)
+{
+	for (size_t i = 0; i < r->backends.n; i++)
+		if (strcmp(r->backends.v[i], backend) == 0)
+			return true;
+	return false;
+}
+
+/* ---- the servers of a backend ---- */
+
+/* What takes no traffic now takes none either when HAProxy loads this. */
+static char *line_of(const struct lb_server *s)
+{
+	const bool off = s->state == LB_MAINT || s->state == LB_DRAIN;
+	char place[LB_PLACE], *line;
+
+	lb_place(s, place);
+	return asprintf(&line, "server %s %s " HAPROXY_CHECKS " weight %u%s", s->name, place, s->weight,
+	                off ? " disabled" : "") < 0
+	           ? NULL
+	           : line;
+}
+
+static int save(struct round *r, const char *backend, bool add, struct err *err)
+{
+	char **lines = calloc(r->nlive + 1, sizeof *lines);
+	size_t n = 0;
+	int rc = lines ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
+
+	for (size_t i = 0; rc == 0 && i < r->nlive; i++) {
+		const struct haproxy_entry *e = &r->live[i];
+		if (!e->server.ours || !*e->server.address || strcmp(e->backend, backend) != 0)
+			continue;
+		lines[n] = line_of(&e->server);
+		if (!lines[n++])
+			rc = err_set(err, ERR_TEMPORARY, "out of memory");
+	}
+	if (rc == 0)
+		rc = haproxy_config_servers(&r->config, backend, lines, n, add && n, err);
+	for (size_t i = 0; lines && i < n; i++)
+		free(lines[i]);
+	free(lines);
+	return rc < 0 ? -1 : 0;
+}
+
+/* Every backend that has a server of ours. */
+static int save_all(struct round *r, struct err *err)
+{
+	const char *last = "";
+
+	for (size_t i = 0; i < r->nlive; i++) {
+		if (!r->live[i].server.ours || strcmp(r->live[i].backend, last) == 0)
+			continue;
+		last = r->live[i].backend;
+		if (save(r, last, true, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- one change ---- */
+
+static int apply_save(struct round *r, struct haproxy_change *c)
+{
+	if (c->up) {
+		const struct haproxy_entry *e = among(r->live, r->nlive, c->backend, c->up->name);
+		c->lost = !e || (e->server.state != LB_UP && e->server.state != LB_DOWN);
+	}
+	return save(r, c->backend, false, &c->err);
+}
+
+static int apply_rule(struct round *r, struct haproxy_change *c)
+{
+	const char *frontend = r->lb->peer.conf->frontend;
+	const size_t n = r->config.text.n;
+	char *before = malloc(n + 1);
+
+	if (!before)
+		return err_set(&c->err, ERR_TEMPORARY, "out of memory");
+	memcpy(before, r->config.text.p, n);
+	int rc = c->what == HAPROXY_ENSURE
+	             ? haproxy_config_ensure(&r->config, frontend, c->backend, c->route, is_running(r, c->backend), &c->err)
+	             : haproxy_config_forget(&r->config, frontend, c->backend, &c->err);
+	c->already = rc == 0 && n == r->config.text.n && memcmp(before, r->config.text.p, n) == 0;
+	for (size_t i = 0; rc == 0 && !c->already && c->what == HAPROXY_FORGET && i < r->nlive; i++)
+		if (strcmp(r->live[i].backend, c->backend) == 0)
+			rc = err_set(&c->err, ERR_CONFLICT, "backend %s still has servers, such as %s", c->backend,
+			             r->live[i].server.name);
+	/* A run that was killed before its reload left it in the file only. */
+	if (rc == 0 && (r->pending || (c->what == HAPROXY_ENSURE && !is_running(r, c->backend))))
+		c->already = false;
+	if (rc == 0 && !c->already)
+		r->reload = true;
+	if (rc < 0) /* as it was; this change alone is left out */
+		haproxy_splice(&r->config, 0, r->config.text.n, before, n);
+	free(before);
+	return rc;
+}
+
+/* ---- all of them ---- */
+
+static bool wants_rules(const struct haproxy_change *changes)
+{
+	for (; changes; changes = changes->next)
+		if (changes->what != HAPROXY_SAVE)
+			return true;
+	return false;
+}
+
+static bool has_no_master(const struct lb *lb, struct err *err)
+{
+	if (lb->peer.conf->master)
+		return false;
+	(void)err_set(err, ERR_CONFIG,
+	              "HAProxy has to reload for a new backend or rule: set `master` in [lb \"%s\"] to its master socket "
+	              "(`haproxy -W -S PATH`)",
+	              lb->peer.conf->name);
+	return true;
+}
+
+/* What was drained or in maintenance, ours or not, is so again; and nothing of ours is missing. */
+static int restore(struct round *r, struct err *err)
+{
+	static const char *const states[] = {[LB_DRAIN] = "drain", [LB_MAINT] = "maint"};
+	struct haproxy_entry *now;
+	size_t n;
+
+	int rc = look(r->lb, &now, &n, err);
+	for (size_t i = 0; rc == 0 && i < r->nlive; i++) {
+		const struct haproxy_entry *was = &r->live[i];
+		const struct lb_server *s = &was->server;
+		const struct haproxy_entry *is = among(now, n, was->backend, s->name);
+		if (!is && s->ours && *s->address)
+			rc = err_set(err, ERR_REMOTE, "backend %s: server %s is gone after the reload", was->backend, s->name);
+		if (!is || is->server.state == s->state || (s->state != LB_DRAIN && s->state != LB_MAINT) ||
+		    !lb_safe_name(s->name))
+			continue;
+		rc = haproxy_order(&r->lb->peer, was->backend, err, "set server %s/%s state %s", was->backend, s->name,
+		                   states[s->state]);
+	}
+	free(now);
+	return rc;
+}
+
+/* The new text into its place and, when the round has to, into HAProxy. What HAProxy does not take is put back. */
+static int take(struct round *r, struct err *err)
+{
+	struct err fault = {0};
+
+	if (r->reload &&
+	    (has_no_master(r->lb, err) || save_all(r, err) < 0 || haproxy_config_set_pending(&r->config, true, err) < 0))
+		return -1;
+	if (haproxy_config_commit(&r->config, err) < 0)
+		return -1;
+	if (!r->reload)
+		return 0;
+	if (haproxy_reload(r->lb, err) < 0) {
+		if (haproxy_config_put_back(&r->config, &fault) < 0)
+			(void)err_prefix(err, "%s; and before", fault.message);
+		return -1;
+	}
+	if (restore(r, err) < 0)
+		return -1;
+	return haproxy_config_set_pending(&r->config, false, err);
+}
+
+static int carry_out(struct round *r, struct haproxy_change *changes, struct err *err)
+{
+	struct lb *lb = r->lb;
+
+	if (haproxy_config_open(&r->config, lb->peer.tasks, lb->peer.conf->config, err) < 0)
+		return -1;
+	r->pending = haproxy_config_pending(&r->config);
+	r->reload = r->pending && wants_rules(changes);
+	if (look(lb, &r->live, &r->nlive, err) < 0 || (wants_rules(changes) && look_for_backends(r, err) < 0))
+		return -1;
+	for (struct haproxy_change *c = changes; c; c = c->next)
+		(void)(c->what == HAPROXY_SAVE ? apply_save(r, c) : apply_rule(r, c));
+	int rc = take(r, err);
+	struct err fault = {0};
+	if (rc < 0 && r->reload && !r->pending && err->code == ERR_REFUSED)
+		(void)haproxy_config_set_pending(&r->config, false, &fault); /* the old file is what runs */
+	return rc;
+}
+
+static void run(struct lb *lb, struct haproxy_change *changes)
+{
+	struct round r = {.lb = lb, .config = {.lock = -1}};
+	struct err err = {0}, why = {0};
+
+	const int rc = carry_out(&r, changes, &err);
+	const bool rules = wants_rules(changes);
+	/* Whose fault is it? With a file that HAProxy did not take before either, everybody fails. */
+	const bool alone =
+		rc < 0 && err.code == ERR_REFUSED && rules && changes->next && haproxy_config_check(&r.config, &why) == 0;
+	haproxy_config_close(&r.config);
+	free(r.live);
+	lb_names_release(&r.backends);
+	for (struct haproxy_change *c = changes, *next; c; c = next) {
+		next = c->next;
+		c->next = NULL;
+		if (alone && !c->err.code) {
+			run(lb, c);
+			continue;
+		}
+		if (rc < 0 && !c->err.code)
+			c->err = err;
+		c->done = true;
+	}
+}
+
+static int is_there(struct lb *lb, struct haproxy_change *change, struct err *err);
+
+int haproxy_change(struct lb *lb, struct haproxy_change *change, struct err *err)
+{
+	struct haproxy_change **end = &lb->waiting;
+
+	change->done = change->already = change->lost = false;
+	change->err = (struct err){0};
+	change->next = NULL;
+	if (!lb->peer.conf->config)
+		return is_there(lb, change, err);
+	while (*end)
+		end = &(*end)->next;
+	*end = change;
+	tasks_enter(lb->peer.tasks, &lb->gate);
+	if (!change->done) {
+		struct haproxy_change *all = lb->waiting;
+		lb->waiting = NULL;
+		run(lb, all);
+	}
+	tasks_leave(lb->peer.tasks, &lb->gate);
+	if (!change->err.code)
+		return 0;
+	*err = change->err;
+	return strncmp(err->message, "lb ", 3) == 0 || change->what == HAPROXY_SAVE
+	           ? -1
+	           : err_prefix(err, "lb %s", lb->peer.conf->name);
+}
+
+/* Without `config` nothing can be made, and nothing of ours is there. */
+static int is_there(struct lb *lb, struct haproxy_change *change, struct err *err)
+{
+	struct haproxy_table t;
+
+	change->already = true;
+	if (change->what != HAPROXY_ENSURE)
+		return 0;
+	const int rc = haproxy_stats(&lb->peer, change->backend, &t, err);
+	haproxy_table_release(&t);
+	if (rc < 0 && err->code != ERR_NOT_FOUND)
+		return -1;
+	if (rc == 0 && (!change->route->rule || !change->route->rule->n))
+		return 0;
+	return err_set(err, ERR_CONFIG,
+	               "lb %s: backend %s: for a new backend or rule set `config` and `master` in [lb \"%s\"]: HAProxy's "
+	               "configuration file and its master socket",
+	               lb->peer.conf->name, change->backend, lb->peer.conf->name);
+}
+
+int haproxy_made(struct lb *lb, struct lb_names *out, struct err *err)
+{
+	struct haproxy_config c;
+	struct err ignored;
+
+	int rc = haproxy_config_read(&c, lb->peer.conf->config, &ignored);
+	if (rc == 0)
+		rc = haproxy_config_made(&c, out, err);
+	else
+		rc = 0; /* nothing is known to be made */
+	haproxy_config_close(&c);
+	return rc;
+}
