@@ -94,7 +94,8 @@ int rule_own_labels(struct work *w, json_t *in, const char *field)
 	char service[SERVICE_NAME_MAX + 1], still[SERVICE_NAME_MAX + 1], index[INDEX_TEXT];
 	bool has = container_service(w->inspect, service, sizeof service);
 
-	if (!has && w->o->service) { /* known by its own name, which is not the copy's */
+	/* Known by its own name, which is not the copy's. */
+	if (!has && w->o->service && strcmp(w->o->service, doc_name(w->inspect)) == 0) {
 		(void)snprintf(service, sizeof service, "%s", w->o->service);
 		has = true;
 	}

@@ -203,7 +203,7 @@ struct copy_options {
 	const char *name;     /* of the copy */
 	const char *copy_of;  /* id of the original, for autoscale.copy-of; with recreate it is not used */
 	const char *op_id;    /* for autoscale.op; NULL: none */
-	const char *service;  /* for autoscale.service, where nothing of the source names one; NULL: none */
+	const char *service;  /* that it is for: a label where only the source's name says so; NULL: none */
 	int64_t index;        /* for autoscale.index; with recreate it is not used */
 	const char *image_id; /* id that Config.Image resolves to now; NULL: it resolves to nothing */
 	/* Config of the source's image, borrowed; NULL: not known. Then nothing can follow a tag. */

@@ -227,12 +227,13 @@ static bool parse_names(const char *text, struct buf *json)
 	}
 }
 
-/* In the normal form, so that everybody after reads names and paths of a small alphabet only. */
+/* In the normal form, so that everybody after reads names and paths of a small alphabet only. It can be longer than
+ * what was written, but not longer than any value. */
 static bool parse_rule(const char *text, struct buf *json)
 {
 	struct rule rule;
 	struct err why;
-	struct buf normal = BUF_INIT(RULE_TEXT);
+	struct buf normal = BUF_INIT(POLICY_TEXT - 1);
 
 	if (rule_parse(text, &rule, &why) < 0)
 		return false;

@@ -1,7 +1,6 @@
 #include "policy/policy.h"
 
 #include "base/limits.h"
-#include "base/rule.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -9,7 +8,7 @@
 
 #include "base/banned.h"
 
-#define VALUE_BYTES (RULE_TEXT + 64) /* of one field as JSON; a rule's normal form is longer than what was written */
+#define VALUE_BYTES 4096 /* of one field as JSON */
 #define NOTES_BYTES (256 * 1024)
 
 struct building {
@@ -89,13 +88,13 @@ static struct jv lookup(const struct policy_source *s, const struct policy_field
 /* The value of one source for one field as JSON in value. False: nothing usable (with a warning when it is bad). */
 static bool usable(struct building *b, const struct policy_source *s, const struct policy_field *f, struct buf *value)
 {
-	char text[RULE_TEXT];
+	char text[POLICY_TEXT];
 	const struct jv v = lookup(s, f);
 
 	if (jv_is_null(v))
 		return false;
 	buf_reset(value);
-	if (!policy_text(v, text, s->kind == POLICY_FIELDS ? sizeof text : POLICY_TEXT)) {
+	if (!policy_text(v, text, sizeof text)) {
 		warn(b, s->from, f, "a value of another type or too long");
 		return false;
 	}

@@ -6,6 +6,8 @@
 
 #include "base/banned.h"
 
+#define N60 "a23456789b23456789c23456789d23456789e23456789f23456789g2345"
+
 static void steps(void)
 {
 	static const struct {
@@ -111,6 +113,8 @@ static void fields(void)
 	     "\"Host(`a.example`) && PathPrefix(`/x`) || Host(`b.example`) && PathPrefix(`/x`)\""},
 		{"lb_rule", "Host(`a`) && Method(`GET`)", NULL},
 		{"lb_rule", "", NULL},
+		/* Short as it stands, too long as every name with every path. */
+		{"lb_rule", "Host(`" N60 "`,`b" N60 "`,`c" N60 "`) && PathPrefix(`/" N60 "`,`/b" N60 "`,`/c" N60 "`)", NULL},
 		{"on_missing", "hold", "\"hold\""},
 		{"on_missing", "3", "3"},
 	};
