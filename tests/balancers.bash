@@ -3,7 +3,7 @@
 # 127.0.0.7, its entry as-000000000007.
 # shellcheck shell=bash disable=SC2034,SC2119,SC2120
 
-BALANCERS=${AS_BALANCERS:-haproxy}
+BALANCERS=${AS_BALANCERS:-haproxy traefik}
 LOAD=${AS_BUILD:-$TOP/build}/unit/http_load
 
 ms() { date +%s%3N; }
@@ -77,7 +77,7 @@ whole() {
 	case $1 in
 	haproxy) haproxy -c -q -f "$AS_RIG_HAPROXY_CFG" ;;
 	nginx) nginx -p "$AS_RIG_NGINX_DIR/" -e stderr -c "$AS_RIG_NGINX_CONF" -q -t ;;
-	traefik) jq -e .http "$AS_RIG_TRAEFIK_DIR/as-web.yml" >/dev/null ;;
+	traefik) grep -v "^#" "$AS_RIG_TRAEFIK_DIR/as-web.yml" | jq -e .http >/dev/null ;;
 	envoy) jq -e .resources "$AS_RIG_ENVOY_DIR/web.json" >/dev/null ;;
 	esac
 }

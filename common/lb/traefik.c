@@ -261,6 +261,17 @@ static int serves(struct lb *lb, const char *backend, const struct lb_server *wa
 	return rc;
 }
 
+/* Not healthy: an entry that it had, drained or at its old place, goes. */
+static int stay_out(struct lb *lb, const char *backend, const struct lb_server *want, struct err *err)
+{
+	struct filed_change c = {.what = FILED_TAKE, .backend = backend, .name = want->name};
+	struct err fault;
+
+	if (lb_filed_change(&lb->folder, &c, &fault) < 0 && fault.code != ERR_NOT_FOUND)
+		return err_prefix(err, "%s; and before", fault.message);
+	return -1;
+}
+
 static int traefik_attach(struct lb *lb, const char *backend, const struct lb_server *server, int64_t gate_ms,
                           struct lb_result *result, struct err *err)
 {
@@ -278,8 +289,10 @@ static int traefik_attach(struct lb *lb, const char *backend, const struct lb_se
 	want.sessions = -1;
 	lb_place(&want, result->address);
 	const int in = serves(lb, backend, &want, err);
-	if (in < 0 || (!in && lb_probe(lb->conf, lb->means->tasks, backend, &want, gate_ms, err) < 0))
+	if (in < 0)
 		return -1;
+	if (!in && lb_probe(lb->conf, lb->means->tasks, backend, &want, gate_ms, err) < 0)
+		return stay_out(lb, backend, &want, err);
 	struct filed_change c = {.what = FILED_PUT, .backend = backend, .server = &want, .may_create = true};
 	return change(lb, &c, result, err);
 }

@@ -479,7 +479,7 @@ static inline void suite_two_writers(void)
 			if ((pid[w] = app_fork()) != 0)
 				continue;
 			suite_lb = suite->driver->open(suite->conf, &alone, &suite_err);
-			for (unsigned i = 0; suite_lb && i < 20; i++)
+			for (unsigned i = 0; suite_lb && i < 8; i++)
 				failed += in ? suite_put(0x100 * (w + 1) + i + 1) != 0 : suite_take(0x100 * (w + 1) + i + 1) != 0;
 			if (failed)
 				printf("# %s\n", suite_err.message);
@@ -487,8 +487,8 @@ static inline void suite_two_writers(void)
 			_exit(suite_lb ? failed : 99);
 		}
 		const int a = app_reap(pid[0]), b = app_reap(pid[1]);
-		SUITE_OK(a == 0 && b == 0, in ? "two writers attach 20 each" : "two writers detach 20 each");
-		SUITE_IS(suite_listed(), in ? 40 : 0, in ? "40 are listed" : "none is left");
+		SUITE_OK(a == 0 && b == 0, in ? "two writers attach 8 each" : "two writers detach 8 each");
+		SUITE_IS(suite_listed(), in ? 16 : 0, in ? "16 are listed" : "none is left");
 	}
 }
 
