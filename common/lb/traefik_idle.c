@@ -26,7 +26,7 @@
 #define QUIET 2 /* looks in a row: between the choice of a server and the connection to it nothing is seen */
 #define PROCESS "traefik"
 #define INTERNAL "traefik" /* the entry point of the API: its connections are ours */
-#define TABLE_MAX (64u * 1024u * 1024u)
+#define WHOSE_MS 5000      /* for so long it is believed whose the table is */
 
 enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE_WAIT = 8, LISTEN = 10 }; /* linux/tcp_states.h */
 
@@ -42,6 +42,20 @@ static bool read_row(const char *line, struct row *r)
 {
 	return sscanf(line, " %*u: %*32[0-9A-Fa-f]:%x %32[0-9A-Fa-f]:%x %x %*s %*s %*s %*u %*u %lu", &r->local_port,
 	              r->remote, &r->remote_port, &r->state, &r->inode) == 5;
+}
+
+/* The next line of *text, NULL at its end. It is cut off: sscanf(3) measures all of what it is given, which for a whole
+ * table and each of its lines is long. */
+static char *cut_line(char **text)
+{
+	char *line = *text;
+
+	if (!line || !*line)
+		return NULL;
+	*text = line + strcspn(line, "\n");
+	if (**text)
+		*(*text)++ = '\0';
+	return line;
 }
 
 /* The address as those tables have it: 32-bit words in the order of this machine; and that of an IPv4 address in the
@@ -60,7 +74,7 @@ static void table_form(const char *address, char out[33], char mapped[33])
 	mapped[0] = '\0';
 }
 
-/* Connections that somebody has open, or is opening, to the server. */
+/* The rows of a table of open connections that lead to the server. */
 static int64_t open_to(const char *table, const struct lb_server *s)
 {
 	char form[33], mapped[33];
@@ -71,7 +85,7 @@ static int64_t open_to(const char *table, const struct lb_server *s)
 	for (const char *line = table; line && *line; line = strchr(line, '\n'), line += line != NULL) {
 		if (read_row(line, &r) && r.remote_port == s->port &&
 		    (strcasecmp(r.remote, form) == 0 || strcasecmp(r.remote, mapped) == 0))
-			n += r.state == ESTABLISHED || r.state == SYN_SENT || r.state == CLOSE_WAIT;
+			n++;
 	}
 	return n;
 }
@@ -130,10 +144,10 @@ static bool is_traefiks(unsigned long inode)
 }
 
 /* Is who listens at admin's port on this machine Traefik? */
-static bool is_here(const struct lb *lb)
+static bool ask_whether_here(const struct lb *lb)
 {
 	const char *host = lb->admin.host;
-	struct buf table = BUF_INIT(TABLE_MAX);
+	struct buf table = BUF_INIT(TRAEFIK_TABLE_MAX);
 	bool here = false;
 	struct row r;
 
@@ -142,15 +156,48 @@ static bool is_here(const struct lb *lb)
 		return false;
 	(void)add_file("/proc/net/tcp", &table);
 	(void)add_file("/proc/net/tcp6", &table);
-	for (const char *line = table.p; !here && line && *line; line = strchr(line, '\n'), line += line != NULL)
+	for (char *rest = table.p, *line; !here && (line = cut_line(&rest));)
 		here = read_row(line, &r) && r.state == LISTEN && r.local_port == lb->admin.port && is_traefiks(r.inode);
 	buf_release(&table);
 	return here;
 }
 
+static bool is_here(struct lb *lb)
+{
+	const int64_t now = clock_monotonic_ms();
+
+	if (!lb->open.whose_ms || now - lb->open.whose_ms > WHOSE_MS) {
+		lb->open.here = ask_whether_here(lb);
+		lb->open.whose_ms = now;
+	}
+	return lb->open.here;
+}
+
 /* ---- one look ---- */
 
 enum sight { BLIND, HERE, CONTAINER };
+
+static bool is_open(unsigned state) { return state == ESTABLISHED || state == SYN_SENT || state == CLOSE_WAIT; }
+
+/* Leaves the rows of open connections: of closed ones there may be thousands. */
+static void keep_open(struct buf *table)
+{
+	char *to = table->p;
+	struct row r;
+
+	for (char *rest = table->p, *line; (line = cut_line(&rest));) {
+		if (!read_row(line, &r) || !is_open(r.state))
+			continue;
+		const size_t n = strlen(line);
+		memmove(to, line, n);
+		to += n;
+		if (rest > line + n)
+			*to++ = '\n';
+	}
+	if (to)
+		*to = '\0';
+	table->n = to ? (size_t)(to - table->p) : 0;
+}
 
 static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
 {
@@ -167,6 +214,28 @@ static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
 		return false;
 	(void)add_file("/proc/net/tcp6", table);
 	return !table->failed;
+}
+
+/* Open connections to the server at some time from `since` on, which becomes the time of the look; -1: unknown. */
+static int64_t look_for(struct lb *lb, enum sight sight, const struct lb_server *s, int64_t *since)
+{
+	struct tasks *tasks = lb->means->tasks;
+	int64_t n = -1;
+
+	if (sight == BLIND)
+		return -1;
+	tasks_enter(tasks, &lb->open.gate);
+	if (lb->open.at_ms < *since) {
+		const int64_t now = clock_monotonic_ms();
+		lb->open.read = read_table(lb, sight, &lb->open.table);
+		lb->open.at_ms = now;
+		keep_open(&lb->open.table);
+	}
+	*since = lb->open.at_ms;
+	if (lb->open.read)
+		n = open_to(lb->open.table.p ? lb->open.table.p : "", s);
+	tasks_leave(tasks, &lb->open.gate);
+	return n;
 }
 
 /* No entry point but that of the API has a connection. False also when that is not known. */
@@ -194,18 +263,20 @@ void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_m
                         struct lb_result *result)
 {
 	const enum sight sight = lb->conf->container ? (lb->means->exec ? CONTAINER : BLIND) : is_here(lb) ? HERE : BLIND;
-	struct buf table = BUF_INIT(TABLE_MAX);
 	struct traefik_look look = {0};
-	int64_t open = -1;
+	int64_t open = -1, since = clock_monotonic_ms();
 	int quiet = 0;
 
+	tasks_sleep(lb->means->tasks,
+	            1); /* those whose change was in the same round come here too before the table is read */
 	for (;;) {
-		open = sight != BLIND && read_table(lb, sight, &table) ? open_to(table.p ? table.p : "", s) : -1;
+		open = look_for(lb, sight, s, &since);
 		quiet = open == 0 || (open != 0 && nobody_connected(lb, &look)) ? quiet + 1 : 0;
 		const int64_t left = deadline - clock_monotonic_ms();
 		if (quiet >= QUIET || left <= 0)
 			break;
 		tasks_sleep(lb->means->tasks, left < STEP_MS ? left : STEP_MS);
+		since += STEP_MS / 2;
 	}
 	if (quiet < QUIET && open > 0) {
 		result->forced = true;
@@ -218,5 +289,4 @@ void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_m
 		               (double)wait_ms / 1000);
 	}
 	traefik_look_release(&look);
-	buf_release(&table);
 }
