@@ -384,3 +384,16 @@ silent_is_given_up() {
 @test "nginx: a silent address is given up in time, and the list stays" { at_once silent_is_given_up nginx; }
 @test "traefik: a silent address is given up in time, and the list stays" { at_once silent_is_given_up traefik; }
 @test "envoy: a silent address is given up in time, and the list stays" { at_once silent_is_given_up envoy; }
+
+# ---- a driver is a driver ----
+
+suite() { "${AS_BUILD:-$TOP/build}/unit/lb_suite_test" "$AUTOSCALE_CONF" "$1" "$(front "$1")" web >"$BATS_TEST_TMPDIR/suite.$1"; }
+driver_suite() {
+	only "$1"
+	suite "$1" || { grep -v '^ok' "$BATS_TEST_TMPDIR/suite.$1"; return 1; }
+	grep -c '^ok' "$BATS_TEST_TMPDIR/suite.$1"
+}
+@test "haproxy: the driver keeps what lb.h promises" { at_once driver_suite haproxy; }
+@test "nginx: the driver keeps what lb.h promises" { at_once driver_suite nginx; }
+@test "traefik: the driver keeps what lb.h promises" { at_once driver_suite traefik; }
+@test "envoy: the driver keeps what lb.h promises" { at_once driver_suite envoy; }
