@@ -32,8 +32,8 @@ static void path_of(const struct filed_folder *folder, const char *backend, char
 /* Hidden and with another ending: no include pattern and no watcher takes it for one of the files. */
 static void temp_of(const struct filed_folder *folder, const char *backend, char out[PATH_MAX])
 {
-	(void)snprintf(out, PATH_MAX, "%s/.%s%s%s.as-lb", folder->path, folder->kind->prefix, backend,
-	               folder->kind->suffix);
+	(void)snprintf(out, PATH_MAX, "%s%s%s%s%s.as-lb", folder->temp ? folder->temp : folder->path,
+	               folder->temp ? "" : "/.", folder->kind->prefix, backend, folder->kind->suffix);
 }
 
 int lb_filed_add(struct filed *f, const struct lb_server *server, struct err *err)

@@ -57,6 +57,7 @@ struct filed_folder {
 	const struct filed_kind *kind;
 	const char *path;  /* no slash at its end */
 	int64_t gather_ms; /* a round waits so long for others that want something too; 0: none */
+	const char *temp;  /* what the paths of new files begin with until they are renamed; NULL: hidden, in the folder */
 	/* Private. */
 	struct tasks_gate gate;
 	struct filed_change *waiting;

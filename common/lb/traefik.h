@@ -17,11 +17,20 @@
 
 struct traefik_total;
 
+/* The table of connections that shows what is at work (traefik_idle.c), as it was last seen. */
+struct traefik_view {
+	struct tasks_gate gate;
+	struct buf table;
+	int64_t read_ms, sought_ms; /* when: 0: never */
+	bool good, here;            /* it could be read; Traefik is on this machine */
+};
+
 struct lb {
 	const struct conf_lb *conf;
 	const struct lb_means *means;
 	struct filed_folder folder; /* path NULL: Traefik's docker provider is all there is */
 	char path[PATH_MAX];        /* of the folder */
+	char temp[PATH_MAX];        /* see new_files */
 	struct {
 		char *base;   /* "http://127.0.0.1:8080"; NULL: there is no API to ask */
 		char *prefix; /* of every path: "" or "/x" */
@@ -35,6 +44,7 @@ struct lb {
 		int64_t at_ms, whose_ms; /* when it was read, and when it was asked whose it is; 0: never */
 		bool read, here;
 	} open;
+	struct traefik_view view;
 };
 
 /* ---- traefik_file.c: how a backend's file looks ---- */

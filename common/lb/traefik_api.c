@@ -13,7 +13,7 @@
 #include "base/banned.h"
 
 #define TAKE_MS 10000 /* Traefik reads a change at most every providersThrottleDuration, which is 2 s unless set */
-#define STEP_MS 20
+#define STEP_MS 10
 #define STEP_MAX_MS 100
 #define FOREIGN_MAX (1024u * 1024u)
 
@@ -195,7 +195,7 @@ static bool foreign(struct lb *lb, const char *key, const char *ours, char out[N
 	bool found = false;
 	DIR *dir = opendir(lb->folder.path);
 
-	while (dir && (entry = readdir(dir))) {
+	while (dir && (entry = readdir(dir))) { // cppcheck-suppress readdirCalled
 		struct buf text = BUF_INIT(FOREIGN_MAX);
 		struct err ignored;
 		struct stat st;

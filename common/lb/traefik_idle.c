@@ -23,7 +23,9 @@
 #include "base/banned.h"
 
 #define STEP_MS 50
-#define QUIET 2 /* looks in a row: between the choice of a server and the connection to it nothing is seen */
+#define QUIET 2      /* looks in a row: between the choice of a server and the connection to it nothing is seen */
+#define SHARED_MS 20 /* less than STEP_MS: the second look of a wait is later than what it waits for */
+#define SOUGHT_MS 5000
 #define PROCESS "traefik"
 #define INTERNAL "traefik" /* the entry point of the API: its connections are ours */
 #define WHOSE_MS 5000      /* for so long it is believed whose the table is */
@@ -33,15 +35,14 @@ enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE_WAIT = 8, LISTEN = 10 }; /* linux/tc
 /* One line of proc(5) /proc/net/tcp: "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0
  * INODE ...". */
 struct row {
-	char remote[33]; /* hexadecimal, as it stands there */
-	unsigned local_port, remote_port, state;
+	unsigned local_port, state;
 	unsigned long inode;
 };
 
 static bool read_row(const char *line, struct row *r)
 {
-	return sscanf(line, " %*u: %*32[0-9A-Fa-f]:%x %32[0-9A-Fa-f]:%x %x %*s %*s %*s %*u %*u %lu", &r->local_port,
-	              r->remote, &r->remote_port, &r->state, &r->inode) == 5;
+	return sscanf(line, " %*u: %*32[0-9A-Fa-f]:%x %*32[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu", &r->local_port,
+	              &r->state, &r->inode) == 3;
 }
 
 /* The next line of *text, NULL at its end. It is cut off: sscanf(3) measures all of what it is given, which for a whole
@@ -75,11 +76,23 @@ static void table_form(const char *address, char out[33], char mapped[33])
 }
 
 /* The rows of a table of open connections that lead to the server. */
+/* Connections that somebody has open, or is opening, to "REMOTE:PORT" of such a table. */
+static int64_t open_at(const char *table, const char *remote, unsigned port)
+{
+	char needle[48];
+	int64_t n = 0;
+
+	const int len = snprintf(needle, sizeof needle, " %s:%04X ", remote, port);
+	for (const char *at = table; len > 0 && (at = strstr(at, needle)); at += len) {
+		const long state = strtol(at + len, NULL, 16);
+		n += state == ESTABLISHED || state == SYN_SENT || state == CLOSE_WAIT;
+	}
+	return n;
+}
+
 static int64_t open_to(const char *table, const struct lb_server *s)
 {
 	char form[33], mapped[33];
-	struct row r;
-	int64_t n = 0;
 
 	table_form(s->address, form, mapped);
 	for (const char *line = table; line && *line; line = strchr(line, '\n'), line += line != NULL) {
@@ -88,6 +101,7 @@ static int64_t open_to(const char *table, const struct lb_server *s)
 			n++;
 	}
 	return n;
+	return open_at(table, form, s->port) + (*mapped ? open_at(table, mapped, s->port) : 0);
 }
 
 static bool add_file(const char *path, struct buf *table)
@@ -109,7 +123,7 @@ static bool has_socket(const char *pid, unsigned long inode)
 	(void)snprintf(want, sizeof want, "socket:[%lu]", inode);
 	(void)snprintf(path, sizeof path, "/proc/%s/fd", pid);
 	DIR *dir = opendir(path);
-	while (dir && !has && (entry = readdir(dir))) {
+	while (dir && !has && (entry = readdir(dir))) { // cppcheck-suppress readdirCalled
 		const ssize_t n = readlinkat(dirfd(dir), entry->d_name, is, sizeof is - 1);
 		is[n > 0 ? n : 0] = '\0';
 		has = strcmp(is, want) == 0;
@@ -127,7 +141,7 @@ static bool is_traefiks(unsigned long inode)
 	bool found = false;
 	DIR *dir = opendir("/proc");
 
-	while (dir && !found && (entry = readdir(dir))) {
+	while (dir && !found && (entry = readdir(dir))) { // cppcheck-suppress readdirCalled
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		(void)snprintf(path, sizeof path, "/proc/%s/comm", entry->d_name);
@@ -199,6 +213,19 @@ static void keep_open(struct buf *table)
 	table->n = to ? (size_t)(to - table->p) : 0;
 }
 
+static enum sight sight_of(struct lb *lb)
+{
+	const int64_t now = clock_monotonic_ms();
+
+	if (lb->conf->container)
+		return lb->means->exec ? CONTAINER : BLIND;
+	if (!lb->view.sought_ms || now - lb->view.sought_ms > SOUGHT_MS) {
+		lb->view.here = is_here(lb);
+		lb->view.sought_ms = now;
+	}
+	return lb->view.here ? HERE : BLIND;
+}
+
 static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
 {
 	static const char *const argv[] = {"cat", "/proc/net/tcp", "/proc/net/tcp6", NULL};
@@ -206,6 +233,7 @@ static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
 	int status = 0;
 
 	buf_reset(table);
+	table->max = TABLE_MAX;
 	if (sight == CONTAINER)
 		return lb->means->exec(lb->means->ctx, lb->conf, argv, table, &status, &ignored) == 0 && !table->failed &&
 		       table->p && strstr(table->p, "local_address");
@@ -220,6 +248,13 @@ static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
 static int64_t look_for(struct lb *lb, enum sight sight, const struct lb_server *s, int64_t *since)
 {
 	struct tasks *tasks = lb->means->tasks;
+}
+
+/* How many connections there are to the server; -1: not known. The table is long where many connections ended lately:
+ * servers that are waited for at the same time share one. */
+static int64_t connections(struct lb *lb, enum sight sight, const struct lb_server *s)
+{
+	struct traefik_view *v = &lb->view;
 	int64_t n = -1;
 
 	if (sight == BLIND)
@@ -235,6 +270,15 @@ static int64_t look_for(struct lb *lb, enum sight sight, const struct lb_server 
 	if (lb->open.read)
 		n = open_to(lb->open.table.p ? lb->open.table.p : "", s);
 	tasks_leave(tasks, &lb->open.gate);
+	v->gate.width = 1;
+	tasks_enter(lb->means->tasks, &v->gate);
+	if (!v->read_ms || clock_monotonic_ms() - v->read_ms > SHARED_MS) {
+		v->good = read_table(lb, sight, &v->table);
+		v->read_ms = clock_monotonic_ms();
+	}
+	if (v->good)
+		n = open_to(v->table.p ? v->table.p : "", s);
+	tasks_leave(lb->means->tasks, &v->gate);
 	return n;
 }
 
@@ -263,6 +307,7 @@ void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_m
                         struct lb_result *result)
 {
 	const enum sight sight = lb->conf->container ? (lb->means->exec ? CONTAINER : BLIND) : is_here(lb) ? HERE : BLIND;
+	const enum sight sight = sight_of(lb);
 	struct traefik_look look = {0};
 	int64_t open = -1, since = clock_monotonic_ms();
 	int quiet = 0;
@@ -271,6 +316,7 @@ void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_m
 	            1); /* those whose change was in the same round come here too before the table is read */
 	for (;;) {
 		open = look_for(lb, sight, s, &since);
+		open = connections(lb, sight, s);
 		quiet = open == 0 || (open != 0 && nobody_connected(lb, &look)) ? quiet + 1 : 0;
 		const int64_t left = deadline - clock_monotonic_ms();
 		if (quiet >= QUIET || left <= 0)
