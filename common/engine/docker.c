@@ -365,13 +365,18 @@ static int docker_image_tag(struct engine *e, const char *id, const char *name, 
 
 static int docker_signal(struct engine *e, const char *id, const char *signal, struct err *err)
 {
-	return exec_signal(e->api, id, signal, err);
+	char whole[DOC_ID + 1];
+
+	return whole_id(e, id, whole, err) < 0 ? -1 : exec_signal(e->api, whole, signal, err);
 }
 
 static int docker_exec(struct engine *e, const char *id, const char *const *argv, struct buf *out, int *status,
                        struct err *err)
 {
-	return exec_run(e->api, e->tasks, id, argv, out, status, err);
+	char whole[DOC_ID + 1];
+
+	*status = -1;
+	return whole_id(e, id, whole, err) < 0 ? -1 : exec_run(e->api, e->tasks, whole, argv, out, status, err);
 }
 
 const struct engine_driver engine_docker = {

@@ -16,11 +16,11 @@
 
 int exec_signal(struct api *api, const char *id, const char *signal, struct err *err)
 {
-	char container[API_NAME], name[API_NAME];
+	char name[API_NAME];
 
-	if (api_encode(id, "", container, sizeof container) < 0 || api_encode(signal, "", name, sizeof name) < 0)
-		return err_set(err, ERR_LIMIT, "host %s: the name %.60s... is too long", api_host(api), id);
-	struct exchange *x = api_call(api, err, "POST", NULL, 0, "/containers/%s/kill?signal=%s", container, name);
+	if (api_encode(signal, "", name, sizeof name) < 0)
+		return err_set(err, ERR_LIMIT, "host %s: a signal with a name as long as this", api_host(api));
+	struct exchange *x = api_call(api, err, "POST", NULL, 0, "/containers/%s/kill?signal=%s", id, name);
 	return x ? api_good_done(x, x->status == 204, err) : -1;
 }
 
@@ -103,12 +103,10 @@ static int exit_status(struct api *api, struct tasks *tasks, const char *id, int
 int exec_run(struct api *api, struct tasks *tasks, const char *id, const char *const *argv, struct buf *out,
              int *status, struct err *err)
 {
-	char container[API_NAME], exec[API_NAME];
+	char exec[API_NAME];
 
 	*status = -1;
-	if (api_encode(id, "", container, sizeof container) < 0)
-		return err_set(err, ERR_LIMIT, "host %s: the name %.60s... is too long", api_host(api), id);
-	if (prepare(api, container, argv, exec, err) < 0 || run(api, exec, out, err) < 0)
+	if (prepare(api, id, argv, exec, err) < 0 || run(api, exec, out, err) < 0)
 		return -1;
 	return exit_status(api, tasks, exec, status, err);
 }

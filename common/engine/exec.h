@@ -4,6 +4,7 @@
 
 #include "engine/api.h"
 
+/* id: whole. */
 int exec_signal(struct api *api, const char *id, const char *signal, struct err *err);
 int exec_run(struct api *api, struct tasks *tasks, const char *id, const char *const *argv, struct buf *out,
              int *status, struct err *err);

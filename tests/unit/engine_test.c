@@ -240,6 +240,55 @@ static void test_refusals(void)
 }
 
 /* Two networks, twice: what is done already is success. */
+/* A load balancer in a container is told by a signal, and tested by its own program. */
+static void test_signal_and_exec(void)
+{
+	const char *const speak[] = {"sh", "-c", "echo out; echo err >&2; exit 3", NULL};
+	const char *const quiet[] = {"true", NULL}, *const none[] = {"no-such-program", NULL};
+	const char *const much[] = {"sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo 0123456789; i=$((i + 1)); done", NULL};
+	struct buf out = BUF_INIT(1u << 20);
+	struct err err = {0};
+	char id[65] = "";
+	bool already;
+	int status = 0;
+
+	if (!OK(make("as-test-exec",
+	             "{\"Image\":\"webapp:1\",\"Entrypoint\":[\"sh\",\"-c\",\"trap 'echo >/tmp/hup' HUP; while :; do sleep "
+	             "1 & "
+	             "wait; done\"]}",
+	             id, &err) &&
+	            docker->start(engine, id, &already, &err) == 0,
+	        "a container to be told something: %s", err.message))
+		return;
+	OK(docker->exec(engine, "as-test-exec", speak, &out, &status, &err) == 0 && status == 3,
+	   "a program is run in it and ends with %d: %s", status, err.message);
+	OK(out.p && strstr(out.p, "out\n") && strstr(out.p, "err\n") && out.n == 8,
+	   "what it says on both outputs is heard");
+	buf_reset(&out);
+	OK(docker->exec(engine, id, quiet, &out, &status, &err) == 0 && status == 0 && out.n == 0, "one that says nothing");
+	OK(docker->exec(engine, id, much, &out, &status, &err) == 0 && status == 0 && out.n == 33000,
+	   "one that says much: %zu bytes", out.n);
+	OK(docker->exec(engine, id, none, &out, &status, &err) < 0 || status == 126 || status == 127,
+	   "one that is not there fails: %d", status);
+	const char *const heard[] = {"ls", "/tmp/hup", NULL};
+	OK(docker->exec(engine, id, heard, &out, &status, &err) == 0 && status != 0, "no signal has come yet");
+	OK(docker->signal(engine, "as-test-exec", "HUP", &err) == 0, "a signal is sent: %s", err.message);
+	for (int i = 0; i < 200 && status; i++) {
+		(void)docker->exec(engine, id, heard, &out, &status, &err);
+		clock_sleep_ms(status ? 20 : 0);
+	}
+	OK(status == 0, "and arrives");
+	(void)docker->stop(engine, id, 0, &already, &err);
+	OK(docker->signal(engine, id, "HUP", &err) < 0 && err.code == ERR_CONFLICT, "one that is stopped hears none: %s",
+	   err.message);
+	OK(docker->exec(engine, id, quiet, &out, &status, &err) < 0 && err.code == ERR_CONFLICT, "nor runs anything: %s",
+	   err.message);
+	take_away(id);
+	OK(docker->signal(engine, id, "HUP", &err) < 0 && err.code == ERR_NOT_FOUND, "nor one that is gone: %s",
+	   err.message);
+	buf_release(&out);
+}
+
 static void test_networks(void)
 {
 	char id[65] = "";
@@ -658,6 +707,7 @@ int main(void)
 	engine = docker->open(&host, NULL, &err);
 	test_life();
 	test_refusals();
+	test_signal_and_exec();
 	test_http();
 	test_peers();
 	test_tls();
