@@ -131,8 +131,8 @@ statuses() {
 	case $1 in
 	as-decide) echo 0 1 64 65 69 74 75 ;;
 	as-resolve-policy) echo 0 1 64 65 69 74 75 78 ;;
-	as-start | as-clone | as-remove | as-lb-update) echo 0 1 64 65 69 74 75 78 '>128' ;;
-	as-audit | as-ack-alerts) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
+	as-start | as-clone | as-remove) echo 0 1 64 65 69 74 75 78 '>128' ;;
+	as-audit | as-ack-alerts | as-lb-update) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
 	as-ingest | as-inspect | as-policy) echo 0 1 64 65 69 74 75 77 78 ;;
 	as-fetch-alerts) echo 0 1 64 69 74 75 77 78 ;;
 	as-watch) echo 0 64 69 74 75 77 78 ;;
