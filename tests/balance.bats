@@ -3,7 +3,7 @@
 
 load lib
 
-setup_file() { rig_up tls docker haproxy; }
+setup_file() { rig_up tls docker haproxy traefik; }
 teardown_file() { rig_down; }
 setup() {
 	fresh
@@ -16,6 +16,7 @@ teardown() {
 	wipe
 	for network in back front; do api DELETE "/networks/$network" >/dev/null; done
 	no_servers
+	find "$AS_RIG_TRAEFIK_DIR" -name '*as-*' -delete
 }
 
 # ---- helpers ----
@@ -275,4 +276,281 @@ remote() {
 	run -0 as-lb-update < <(look)
 	is "$(did <<<"$output")" "[[\"attach\",true,\"moved from $old:80\"]]"
 	is "$(places)" "$(entry web) $(ip_of web):80"
+}
+
+# ---- --sync ----
+
+sync() { "$TOP/pipelines/lb-sync" "$@"; }
+
+# traefik [NAME]: a second load balancer
+traefik() {
+	printf '[lb "%s"]\ndriver = traefik\nfolder = %s\nadmin = %s\n' "${1:-side}" "$AS_RIG_TRAEFIK_DIR" "$AS_RIG_TRAEFIK_API" >>"$AUTOSCALE_CONF"
+}
+traefik_has() { grep -ohE 'as-[0-9a-f]{12}"' "$AS_RIG_TRAEFIK_DIR/as-$1.yml" 2>/dev/null | tr -d '"' | LC_ALL=C sort -u; }
+
+@test "--sync: what runs is attached, what is gone goes although no record knows of it; again changes nothing" {
+	joined web
+	joined web-1
+	haproxy_say 'add server api/as-00000000dead 127.0.0.1:9 check' >/dev/null
+	haproxy_say 'add server web/as-00000000beef 127.0.0.1:9 check' >/dev/null
+	haproxy_say 'add server api/static 127.0.0.1:9' >/dev/null
+	run -0 --separate-stderr sync
+	is "$(servers | tr '\n' ' ')" "$(for c in web web-1; do entry $c; done | LC_ALL=C sort | tr '\n' ' ')"
+	is "$(haproxy_say 'show servers state api' | awk 'NR > 2 && NF { print $4 }')" static 'the operator has one of its own there'
+	is "$stderr" ''
+	run -0 --separate-stderr sync -v
+	is "$(jq -r '.lb[].message' <<<"$output" | sort | uniq -c | xargs)" '2 already'
+	is "$stderr" ''
+	haproxy_say 'del server api/static' >/dev/null
+}
+
+@test "--sync takes the entries of the last container that was deleted, with nothing on standard input at all" {
+	joined web
+	update >/dev/null
+	gone=$(entry web)
+	api DELETE '/containers/web?force=1' >/dev/null
+	run -0 --separate-stderr as-lb-update --sync -v </dev/null
+	has "$stderr" "edge web: - $gone "
+	has "$stderr" '(its container is gone)'
+	is "$(servers)" ''
+}
+
+@test "--sync leaves an entry whose container runs although no record names it" {
+	joined web
+	update >/dev/null
+	run -0 as-lb-update --sync </dev/null
+	is "$(servers)" "$(entry web)"
+}
+
+@test "--sync -n changes nothing, and says on standard error what it would" {
+	joined web
+	joined web-1
+	update >/dev/null
+	kept=$(places) old=$(ip_of web-1) gone=$(entry web)
+	api DELETE '/containers/web?force=1' >/dev/null
+	api POST '/containers/web-1/stop?t=0' >/dev/null
+	joined web-2
+	container other '{}' >/dev/null
+	api POST /containers/web-1/start >/dev/null
+	eventually 10 curl -s -o /dev/null --max-time 2 "http://$(ip_of web-1)/"
+	[ "$(ip_of web-1)" != "$old" ]
+	run -0 --separate-stderr sync -n
+	is "$(places)" "$kept"
+	is "$(jq -r '[.lb[].dry] | unique[]' <<<"$output")" true
+	is "$(LC_ALL=C sort <<<"$stderr")" "$(LC_ALL=C sort <<-EOF
+		edge web: + $(entry web-2) $(ip_of web-2):80 (web-2)
+		edge web: - $gone $(sed -n "s/^$gone //p" <<<"$kept") (its container is gone)
+		edge web: ~ $(entry web-1) $old:80 -> $(ip_of web-1):80
+	EOF
+	)"
+	run -0 sync
+	is "$(places)" "$(for c in web-1 web-2; do echo "$(entry $c) $(ip_of $c):80"; done | LC_ALL=C sort)"
+}
+
+@test "--sync: a balancer that a service left loses its entries, drained" {
+	traefik
+	joined web '{"autoscale.lb":"edge,side"}'
+	run -0 sync
+	is "$(servers) $(traefik_has web)" "$(entry web) $(entry web)"
+	# the container cannot change its label: a policy would
+	run -0 --separate-stderr bash -o pipefail -c 'as-inspect --all | as-resolve-policy | jq -c ".policy.lb = \"side\"" | as-lb-update --sync -v'
+	has "$stderr" '(its service does not name this backend)'
+	is "$(servers)" ''
+	is "$(traefik_has web)" "$(entry web)"
+}
+
+@test "--sync with a host that cannot be asked takes out nothing that no record claims, warns, and exits 69" {
+	joined web
+	update >/dev/null
+	haproxy_say 'add server web/as-00000000beef 127.0.0.1:9 check' >/dev/null
+	printf '[host "local"]\nurl = %s\n[host "far"]\nurl = unix:///nonexistent.sock\n' "$DOCKER_HOST" >>"$AUTOSCALE_CONF"
+	run -69 --separate-stderr sync
+	has "$stderr" 'nothing that no record claims is taken out'
+	is "$(servers | wc -l)" 2
+	fresh
+	run -0 sync
+	is "$(servers)" "$(entry web)"
+}
+
+@test "--sync with a balancer that does not answer: the others are made right, and it exits 69" {
+	printf '[lb "dead"]\ndriver = haproxy\nsocket = /nonexistent.sock\n' >>"$AUTOSCALE_CONF"
+	joined web
+	run -69 --separate-stderr sync
+	has "$stderr" '/nonexistent.sock'
+	is "$(servers)" "$(entry web)"
+}
+
+@test "--sync: two at a time, with containers coming and going, end with the entries of what runs" {
+	for c in web web-1; do joined "$c"; done
+	export AS_LOCK=
+	for _ in 1 2 3 4; do sync >/dev/null 2>>"$BATS_TEST_TMPDIR/said" 3>&- & done
+	joined web-2
+	api DELETE '/containers/web?force=1' >/dev/null
+	for _ in 1 2 3 4; do sync >/dev/null 2>>"$BATS_TEST_TMPDIR/said" 3>&- & done
+	wait
+	run -0 sync
+	is "$(places)" "$(for c in web-1 web-2; do echo "$(entry $c) $(ip_of $c):80"; done | LC_ALL=C sort)"
+}
+
+@test "lb-sync: one at a time, beside other pipelines" {
+	exec 8>"$AS_LOCK.lb-sync"
+	flock 8
+	run -75 sync
+	has "$output" 'another pass is under way'
+	exec 8>&-
+	exec 8>"$AS_LOCK"
+	flock 8
+	run -0 sync
+	exec 8>&-
+}
+
+@test "--sync respects a plan, a dry-run policy, and a record that carries an error" {
+	for c in web web-1; do joined "$c"; done
+	update >/dev/null
+	run -0 as-lb-update --sync < <(removal web-1)
+	is "$(servers)" "$(entry web)"
+	run -0 as-lb-update --sync < <(look | jq -c '.policy.dry_run = true')
+	is "$(servers)" "$(entry web)"
+	run -0 as-lb-update --sync < <(look | jq -c '.error = {stage: "x", code: "refused", message: "no", retry: false}')
+	is "$(servers)" "$(entry web)"
+}
+
+# ---- routes ----
+
+routed() { curl -s -o /dev/null -w '%{http_code}' --max-time 2 -H "Host: $1" "$AS_RIG_TRAEFIK_URL/"; }
+answers() { [ "$(routed "$1")" = "$2" ]; }
+
+@test "a rule makes the route before the first entry, and it goes with the last container" {
+	sed -i '/^\[lb/,$d' "$AUTOSCALE_CONF"
+	traefik
+	joined shop '{"autoscale.service":"shop","autoscale.lb":"side","autoscale.lb.rule":"Host(`shop.example`)"}'
+	run -0 as-lb-update < <(look shop)
+	is "$(did '[.do, .ok, .message]' <<<"$output")" '[["ensure",true,""],["attach",true,""]]'
+	eventually 5 answers shop.example 200
+	run -0 as-lb-update < <(look shop)
+	is "$(did '[.do, .ok, .message]' <<<"$output")" '[["ensure",true,"already"],["attach",true,"already"]]'
+	look shop >"$BATS_TEST_TMPDIR/policy"
+	api POST '/containers/shop/stop?t=0' >/dev/null
+	run -0 as-lb-update < <(look shop)
+	is "$(did '[.do, .ok]' <<<"$output")" '[["detach",true]]' 'stopped: the route stays'
+	[ -f "$AS_RIG_TRAEFIK_DIR/as-shop.yml" ]
+	api DELETE '/containers/shop?force=1' >/dev/null
+	run -0 as-lb-update < <(as-inspect shop | jq -c --argjson p "$(jq .policy "$BATS_TEST_TMPDIR/policy")" '.policy = $p')
+	is "$(did '[.do, .ok]' <<<"$output")" '[["forget",true]]'
+	[ ! -f "$AS_RIG_TRAEFIK_DIR/as-shop.yml" ]
+	eventually 5 answers shop.example 404
+}
+
+@test "--sync takes the route of a service that is gone, and keeps that of one that is not" {
+	sed -i '/^\[lb/,$d' "$AUTOSCALE_CONF"
+	traefik
+	for c in shop mail; do joined $c "{\"autoscale.service\":\"$c\",\"autoscale.lb\":\"side\",\"autoscale.lb.rule\":\"Host(\`$c.example\`)\"}"; done
+	run -0 --separate-stderr sync -v
+	has "$stderr" 'side shop: + route Host(`shop.example`)'
+	eventually 5 answers mail.example 200
+	api DELETE '/containers/shop?force=1' >/dev/null
+	run -0 --separate-stderr sync -v
+	has "$stderr" 'side shop: - route'
+	eventually 5 answers shop.example 404
+	is "$(routed mail.example)" 200
+}
+
+@test "a rule that nobody understands is the record's error, and nothing is attached" {
+	joined web
+	run -1 --separate-stderr as-lb-update < <(look | jq -c '.policy.lb_rule = "Nonsense(`x`)"')
+	has "$stderr" 'autoscale.lb.rule'
+	is "$(servers)" ''
+}
+
+# ---- as it happens ----
+
+# following: the line that attaches whatever starts, with its records in OUT
+following() {
+	OUT=$BATS_TEST_TMPDIR/out
+	: >"$OUT"
+	bash -c 'as-watch | as-inspect | as-resolve-policy | as-lb-update' >>"$OUT" 2>>"$BATS_TEST_TMPDIR/err" 3>&- &
+	PIDS+=($!)
+	eventually 10 listened
+}
+listened() { [ "$(api GET /info | jq .NEventsListener)" -ge 1 ]; }
+up() { [ "$(servers_up)" = "$1" ]; }
+
+@test "as-watch | as-inspect | as-resolve-policy | as-lb-update attaches what starts, by labels or by variables" {
+	following
+	container web "$labels" >/dev/null
+	eventually 10 up 1
+	container second '{"autoscale.service":"web"}' '{"Env":["AUTOSCALE_LB=edge","AUTOSCALE_LB_PORT=80"]}' >/dev/null
+	eventually 10 up 2
+	container third '{}' '{"Env":["AUTOSCALE_SERVICE=web","AUTOSCALE_LB=edge","AUTOSCALE_LB_PORT=80"]}' >/dev/null
+	eventually 10 up 3
+	api POST '/containers/second/stop?t=0' >/dev/null
+	eventually 10 up 2
+}
+
+@test "when the last container of a service is deleted, its entry and its route go, although nothing names them now" {
+	traefik
+	following
+	container shop '{"autoscale.service":"shop","autoscale.lb":"side","autoscale.lb.port":"80","autoscale.lb.rule":"Host(`shop.example`)"}' >/dev/null
+	eventually 10 answers shop.example 200
+	is "$(traefik_has shop)" "$(entry shop)"
+	api DELETE '/containers/shop?force=1' >/dev/null
+	eventually 10 answers shop.example 404
+	eventually 10 grep -q '"do":"forget"' "$OUT"
+	is "$(jq -c '.lb[]? | select(.do == "detach" or .do == "forget") | [.do, .backend, .ok]' "$OUT" | xargs)" '[detach,shop,true] [forget,shop,true]'
+	[ ! -f "$AS_RIG_TRAEFIK_DIR/as-shop.yml" ]
+}
+
+# late SECONDS: a container that serves so long after its start
+late() { container web "$labels" "{\"Entrypoint\":[\"sh\",\"-c\",\"sleep $1; exec serve\"],\"Cmd\":[]}" >/dev/null; }
+
+@test "a container that starts slowly and has no health check is attached when it is ready, though no event says so" {
+	following
+	late 3
+	eventually 15 up 1
+	is "$(jq -c '[.lb[] | [.do, .ok]]' "$OUT")" '[["attach",true]]'
+}
+
+@test "a container that never gets ready is reported in time, and never listed" {
+	following
+	container web "$(jq -c '. + {"autoscale.ready-timeout": "2s"}' <<<"$labels")" '{"Entrypoint":["sleep","60"],"Cmd":[]}' >/dev/null
+	eventually 10 grep -q did.not.get.ready "$OUT"
+	is "$(jq -c '[.error.code, (.lb[0] | [.do, .ok])]' "$OUT")" '["unavailable",["attach",false]]'
+	is "$(servers)" ''
+}
+
+@test "two containers that start one shortly after the other are both attached, whichever is ready first" {
+	following
+	late 3
+	container second "$labels" >/dev/null
+	eventually 5 up 1
+	eventually 15 up 2
+}
+
+@test "a container that is deleted while it is waited for is not attached, and the wait ends" {
+	container web "$labels" '{"Entrypoint":["sleep","60"],"Cmd":[]}' >/dev/null
+	look | jq -c '.alert = {source: "docker", action: "attach"}' >"$BATS_TEST_TMPDIR/in"
+	from=$(date +%s%N)
+	as-lb-update <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>/dev/null 3>&- &
+	api DELETE '/containers/web?force=1' >/dev/null
+	wait "$!" || true
+	[ "$(took "$from")" -lt 10000 ]
+	is "$(did '[.do, .ok]' <"$BATS_TEST_TMPDIR/out")" '[["attach",false]]'
+	is "$(servers)" ''
+}
+
+# ---- kill -9 ----
+
+@test "kill -9 of as-lb-update --sync at random moments, then one run: the list is right, and it serves" {
+	joined web
+	update >/dev/null
+	limit=150
+	for i in $(seq "${AS_MOMENTS:-12}"); do
+		if ((i % 2)); then joined web-1; else api DELETE '/containers/web-1?force=1' >/dev/null; fi
+		look >"$BATS_TEST_TMPDIR/in"
+		moment=$((1 + RANDOM % limit))
+		timeout -s KILL "$(printf '0.%03d' "$moment")" as-lb-update --sync <"$BATS_TEST_TMPDIR/in" >/dev/null 2>&1 || true
+		is "$(curl -s -o /dev/null --max-time 5 -w '%{http_code}' "$AS_RIG_HAPROXY_URL/")" 200 "killed after $moment ms"
+		run -0 sync
+		is "$(places)" "$(for c in $(names); do echo "$(entry "$c") $(ip_of "$c"):80"; done | LC_ALL=C sort)" "killed after $moment ms"
+	done
 }

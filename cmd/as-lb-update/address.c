@@ -116,6 +116,17 @@ static int published_port(const struct conf_host *h, struct jv container, unsign
 	return 0;
 }
 
+static bool is_local(struct update *u, const struct conf_host *h)
+{
+	const size_t i = h ? (size_t)(h - u->f.conf.hosts) : 0;
+
+	if (!h) /* a record of another configuration */
+		return true;
+	if (u->places[i] == NOT_ASKED)
+		u->places[i] = engine_is_local(h) ? LOCAL : REMOTE;
+	return u->places[i] == LOCAL;
+}
+
 static int find_place(const struct job *j, struct jv container, unsigned *port, char out[64], struct err *err)
 {
 	const struct jv mode = jv_get(container, "network_mode");
@@ -123,12 +134,10 @@ static int find_place(const struct job *j, struct jv container, unsigned *port, 
 
 	steps_text(container, "host", host, sizeof host);
 	const struct conf_host *h = conf_host(&j->u->f.conf, host);
-	const bool local = !h || engine_is_local(h);
-	if (*j->network)
-		return own_address(j, container, out, err);
-	if (jv_is(mode, "host") || (jv_is_null(mode) && !jv_count(jv_get(container, "addresses"))))
+	const bool local = is_local(j->u, h);
+	if (jv_is(mode, "host") || (jv_is_null(mode) && !*j->network && !jv_count(jv_get(container, "addresses"))))
 		return host_network(h, local, out, err);
-	return local ? own_address(j, container, out, err) : published_port(h, container, port, out, err);
+	return local || *j->network ? own_address(j, container, out, err) : published_port(h, container, port, out, err);
 }
 
 /* The path of `http:PORT/PATH`, when that is the port that is balanced. */

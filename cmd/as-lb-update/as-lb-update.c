@@ -56,6 +56,19 @@ static int read_policy(struct job *j, struct err *err)
 	return 0;
 }
 
+static int add_side(struct job *j, size_t balancer, struct err *err)
+{
+	struct side *more = realloc(j->sides, (j->nsides + 1) * sizeof *more);
+
+	if (!more)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	j->sides = more;
+	struct side *s = &more[j->nsides++];
+	*s = (struct side){.j = j, .b = &j->u->balancers[balancer]};
+	s->bad = open_balancer(j->u, balancer, &s->err) < 0;
+	return 0;
+}
+
 /* One side for each name in policy.lb. */
 static int find_sides(struct job *j, struct err *err)
 {
@@ -75,14 +88,11 @@ static int find_sides(struct job *j, struct err *err)
 			j->failed = true;
 			continue;
 		}
-		const size_t i = (size_t)(conf - j->u->f.conf.lbs);
-		struct side *more = realloc(j->sides, (j->nsides + 1) * sizeof *more);
-		if (!more)
-			return err_set(err, ERR_TEMPORARY, "out of memory");
-		j->sides = more;
-		struct side *s = &more[j->nsides++];
-		*s = (struct side){.j = j, .b = &j->u->balancers[i]};
-		s->bad = open_balancer(j->u, i, &s->err) < 0;
+		bool twice = false;
+		for (size_t i = 0; i < j->nsides; i++)
+			twice = twice || j->sides[i].b == &j->u->balancers[conf - j->u->f.conf.lbs];
+		if (!twice && add_side(j, (size_t)(conf - j->u->f.conf.lbs), err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -110,9 +120,33 @@ static int do_job(struct job *j, struct err *err)
 		const struct change *c = &j->changes[i];
 		if ((j->u->sync && j->dry) || j->u->f.verbose)
 			say_change(j, c);
+		if (j->u->sync && j->dry)
+			note_spared(j, c);
 		if (!c->quiet && (c->settled || j->dry))
 			tell_change(j, c);
 	}
+	return bad;
+}
+
+/* Of a record that names no load balancer. */
+static int take_leave(struct job *j, struct err *err)
+{
+	struct place *found;
+	size_t n;
+
+	if (!(j->known = know_service(j->u, j->service)))
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	j->believed = is_newest(j->known, j->now);
+	int bad = j->believed ? find_bereft(j, &found, &n, err) : 0;
+	for (size_t i = 0; j->believed && !bad && i < n; i++) {
+		struct job at = *j;
+		(void)snprintf(at.backend, sizeof at.backend, "%s", found[i].backend);
+		bad = add_side(&at, found[i].balancer, err) < 0 || do_job(&at, err) < 0;
+		j->failed = j->failed || at.failed;
+		release(&at);
+	}
+	if (j->believed)
+		free(found);
 	return bad;
 }
 
@@ -126,13 +160,17 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 	if (bad || jv_is(state, "deferred") || jv_is(state, "finished"))
 		return bad ? RECORD_ERROR : RECORD_PRINT;
 	const bool leaves = jv_count(steps_todo(r, "remove")) > 0;
-	if (!jv_is_string(jv_get(record_get(r, "policy"), "lb")) || (u->drain_only && !leaves)) {
-		if (u->sync && read_policy(&j, err) == 0)
-			note_owners(&j);
+	if (u->drain_only && !leaves)
 		return RECORD_PRINT;
-	}
 	if (read_policy(&j, err) < 0)
 		return RECORD_ERROR;
+	if (!jv_is_string(jv_get(record_get(r, "policy"), "lb"))) {
+		if (u->sync)
+			note_owners(&j);
+		else if (!u->drain_only)
+			bad = take_leave(&j, err) < 0;
+		return bad || j.failed ? RECORD_ERROR : RECORD_PRINT;
+	}
 	if (!(j.known = know_service(u, j.service))) {
 		(void)err_set(err, ERR_TEMPORARY, "out of memory");
 		return RECORD_ERROR;
@@ -142,6 +180,8 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 		bad = find_sides(&j, err) < 0 || do_job(&j, err) < 0;
 	if (u->sync)
 		note_owners(&j);
+	if (j.believed)
+		note_places(&j);
 	release(&j);
 	return bad || j.failed ? RECORD_ERROR : RECORD_PRINT;
 }
@@ -152,9 +192,11 @@ static void close_all(struct update *u)
 		if (u->balancers[i].lb)
 			u->balancers[i].driver->close(u->balancers[i].lb);
 	free(u->balancers);
+	free(u->places);
 	free_known(u);
 	json_decref(u->owners);
 	json_decref(u->claimed);
+	json_decref(u->spared);
 	json_decref(u->world.running);
 	engine_hosts_release(&u->hosts);
 	conf_release(&u->f.conf);
@@ -173,15 +215,18 @@ int main(int argc, char **argv)
 		return front_fail(&u->f, &err);
 	}
 	u->balancers = calloc(u->f.conf.nlbs + 1, sizeof *u->balancers);
+	u->places = calloc(u->f.conf.nhosts, sizeof *u->places);
 	u->owners = json_object();
 	u->claimed = json_object();
-	if (!u->balancers || !u->owners || !u->claimed || engine_hosts_init(&u->hosts, &u->f.conf, &err) < 0) {
+	u->spared = json_object();
+	if (!u->balancers || !u->places || !u->owners || !u->claimed || !u->spared ||
+	    engine_hosts_init(&u->hosts, &u->f.conf, &err) < 0) {
 		(void)err_set(&err, ERR_TEMPORARY, "out of memory");
 		return front_fail(&u->f, &err);
 	}
 	make_means(u);
 	done = front_filter_together(&u->f, u->hosts.tasks, each, u, false);
-	if (u->sync && (done == EX_DONE || done == EX_RECORDS)) {
+	if (u->sync && (done == EX_DONE || done == EX_RECORDS) && !front_stopping()) {
 		const int end = sweep(u);
 		done = end ? end : done;
 	}

@@ -35,6 +35,21 @@ bool is_newest(struct service *s, int64_t now)
 	return true;
 }
 
+void note_places(struct job *j)
+{
+	struct place *places = calloc(j->nsides + 1, sizeof *places);
+
+	if (!places)
+		return;
+	for (size_t i = 0; i < j->nsides; i++) {
+		places[i].balancer = (size_t)(j->sides[i].b - j->u->balancers);
+		(void)snprintf(places[i].backend, sizeof places[i].backend, "%s", j->backend);
+	}
+	free(j->known->places);
+	j->known->places = places;
+	j->known->nplaces = j->nsides;
+}
+
 static void forget_old(struct service *s)
 {
 	const int64_t old = clock_now_ms() - KEEP_MS;
@@ -91,6 +106,7 @@ void free_known(struct update *u)
 			more = t->next;
 			free(t);
 		}
+		free(s->places);
 		free(s);
 	}
 	u->services = NULL;

@@ -13,13 +13,14 @@
 
 #include "base/banned.h"
 
+#define KEY_MAX (LB_NAME * 3 + 64)
 #define GONE_MS 1000 /* nobody is at work with a container that is gone */
 
 /* ---- what the records say ---- */
 
-static void place_name(char out[LB_NAME * 2 + 64], const char *lb, const char *backend)
+static void place_name(char out[KEY_MAX], const char *lb, const char *backend)
 {
-	(void)snprintf(out, LB_NAME * 2 + 64, "%.120s %.*s", lb, LB_NAME - 1, backend);
+	(void)snprintf(out, KEY_MAX, "%.120s %.*s", lb, LB_NAME - 1, backend);
 }
 
 static int note_one(json_t *owners, const char *name, const struct job *j, json_t *places)
@@ -34,7 +35,7 @@ void note_owners(struct job *j)
 	struct update *u = j->u;
 	struct jv_cursor c = jv_each(jv_get(record_get(j->r, "observed"), "containers"));
 	struct jv_member m;
-	char id[128], name[LB_NAME], place[LB_NAME * 2 + 64];
+	char id[128], name[LB_NAME], place[KEY_MAX];
 	json_t *places = json_object();
 
 	for (size_t i = 0; i < j->nsides; i++) {
@@ -50,13 +51,28 @@ void note_owners(struct job *j)
 	json_decref(places);
 }
 
+static void entry_name(char out[KEY_MAX], const char *lb, const char *backend, const char *entry)
+{
+	(void)snprintf(out, KEY_MAX, "%.120s %.*s %.*s", lb, LB_NAME - 1, backend, LB_NAME - 1, entry);
+}
+
+void note_spared(struct job *j, const struct change *c)
+{
+	char name[KEY_MAX];
+
+	entry_name(name, c->side->b->conf->name, j->backend, c->server.name);
+	if (c->what == DO_DETACH)
+		(void)json_object_set_new(j->u->spared, name, json_true());
+}
+
 /* ---- what there is ---- */
 
 /* One backend that has something of ours, or that was made by us. */
-struct place {
+struct spot {
 	struct balancer *b;
 	char backend[LB_NAME];
 	size_t left; /* servers that stay */
+	bool ours;   /* some are ours */
 };
 
 struct leaver {
@@ -69,7 +85,7 @@ struct leaver {
 
 struct sweep {
 	struct update *u;
-	struct place *places;
+	struct spot *places;
 	struct leaver *leavers;
 	size_t nplaces, nleavers;
 	bool dry;
@@ -96,7 +112,7 @@ static int add_leaver(struct sweep *s, size_t place, const struct lb_server *ser
 static int look_at_backend(struct sweep *s, struct balancer *b, const char *backend, struct err *err)
 {
 	struct lb_list list = {0};
-	struct place *more;
+	struct spot *more;
 	int bad = b->driver->list(b->lb, backend, &list, err);
 
 	if (bad)
@@ -104,12 +120,13 @@ static int look_at_backend(struct sweep *s, struct balancer *b, const char *back
 	more = realloc(s->places, (s->nplaces + 1) * sizeof *more);
 	if (more) {
 		s->places = more;
-		more[s->nplaces] = (struct place){.b = b, .left = list.n};
+		more[s->nplaces] = (struct spot){.b = b, .left = list.n};
 		(void)snprintf(more[s->nplaces].backend, LB_NAME, "%s", backend);
 		const size_t place = s->nplaces++;
 		for (size_t i = 0; !bad && i < list.n; i++)
 			if (list.v[i].ours)
 				bad = add_leaver(s, place, &list.v[i], err);
+		s->places[place].ours = s->nleavers && s->leavers[s->nleavers - 1].place == place;
 	} else {
 		bad = err_set(err, ERR_TEMPORARY, "out of memory");
 	}
@@ -126,7 +143,7 @@ static void look_at_balancer(void *ctx, size_t i)
 	struct err err = {0};
 
 	int bad = open_balancer(s->u, i, &err);
-	if (!bad && b->driver->backends)
+	if (!bad)
 		bad = b->driver->backends(b->lb, &names, &err);
 	for (size_t k = 0; !bad && k < names.n; k++)
 		bad = look_at_backend(s, b, names.v[k], &err);
@@ -139,15 +156,16 @@ static void look_at_balancer(void *ctx, size_t i)
 
 static void judge(struct sweep *s, struct leaver *l)
 {
-	const struct place *p = &s->places[l->place];
+	const struct spot *p = &s->places[l->place];
 	const json_t *owner = json_object_get(s->u->owners, l->server.name);
-	char place[LB_NAME * 2 + 64];
+	char place[KEY_MAX], entry[KEY_MAX];
 
 	place_name(place, p->b->conf->name, p->backend);
+	entry_name(entry, p->b->conf->name, p->backend, l->server.name);
 	l->gone = !runs(s->u, l->server.name);
 	l->wait_ms = GONE_MS;
-	l->goes = l->gone;
-	if (!owner)
+	l->goes = l->gone && !json_object_get(s->u->spared, entry);
+	if (!owner || json_object_get(s->u->spared, entry))
 		return;
 	l->goes = !json_object_get(json_object_get(owner, "places"), place) || l->gone;
 	if (json_is_true(json_object_get(owner, "dry")))
@@ -161,7 +179,7 @@ static void take_out(void *ctx, size_t i)
 {
 	struct sweep *s = ctx;
 	const struct leaver *l = &s->leavers[i];
-	struct place *p = &s->places[l->place];
+	struct spot *p = &s->places[l->place];
 	struct lb_result result;
 	struct err err = {0};
 	char at[LB_PLACE];
@@ -182,14 +200,19 @@ static void take_out(void *ctx, size_t i)
 static void forget(void *ctx, size_t i)
 {
 	struct sweep *s = ctx;
-	struct place *p = &s->places[i];
+	struct spot *p = &s->places[i];
 	struct lb_result result = {0};
 	struct err err = {0};
-	char place[LB_NAME * 2 + 64];
+	char place[KEY_MAX];
 
 	place_name(place, p->b->conf->name, p->backend);
-	if (p->left || json_object_get(s->u->claimed, place) || s->dry)
+	if (p->left || json_object_get(s->u->claimed, place))
 		return;
+	if (s->dry) { /* nobody but its driver knows whether one that had servers was made by us */
+		if (!p->ours)
+			say_line("%s %s: - route (nothing is left)", p->b->conf->name, p->backend);
+		return;
+	}
 	if (p->b->driver->ensure(p->b->lb, p->backend, NULL, &result, &err) < 0) {
 		if (err.code != ERR_CONFLICT) /* it got a server meanwhile */
 			fail(s, &err);

@@ -65,8 +65,14 @@ void say_change(const struct job *j, const struct change *c)
 	if (*c->server.address)
 		lb_place(&c->server, place);
 	switch (c->what) {
-	case DO_ENSURE: say_line("%s %s: + route %s", lb, j->backend, j->rule_text); break;
-	case DO_FORGET: say_line("%s %s: - route (the service has no container)", lb, j->backend); break;
+	case DO_ENSURE:
+		if (c->settled || c->side->absent)
+			say_line("%s %s: + route %s", lb, j->backend, j->rule_text);
+		break;
+	case DO_FORGET:
+		if (!c->quiet || (!c->settled && j->rule.n))
+			say_line("%s %s: - route (the service has no container)", lb, j->backend);
+		break;
 	case DO_ATTACH:
 		if (*c->was && strcmp(c->was, place) != 0)
 			say_line("%s %s: ~ %s %s -> %s", lb, j->backend, name, c->was, place);

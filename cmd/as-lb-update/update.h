@@ -41,9 +41,17 @@ struct touch {
 	struct touch *next;
 };
 
+/* Where a service has, or had, entries. */
+struct place {
+	size_t balancer;
+	char backend[LB_NAME];
+};
+
 struct service {
 	char name[SERVICE_NAME_MAX + 1];
-	int64_t newest; /* `now` of the newest record so far */
+	int64_t newest;       /* `now` of the newest record so far */
+	struct place *places; /* that the newest one with a policy named */
+	size_t nplaces;
 	struct touch *touches;
 	struct service *next;
 };
@@ -52,13 +60,15 @@ struct update {
 	struct front f;
 	struct engine_hosts hosts; /* and the tasks */
 	struct lb_means means;
-	struct balancer *balancers; /* one per configured load balancer, opened at first use */
+	struct balancer *balancers;                 /* one per configured load balancer, opened at first use */
+	enum { NOT_ASKED, LOCAL, REMOTE } * places; /* of each configured host */
 	struct service *services;
 	struct world world;
 	uint64_t jobs; /* so far */
 	/* --sync: entries' name -> {places: {"LB BACKEND"}, drain, dry} of each container that a record knows; and all such
 	 * places. */
 	json_t *owners, *claimed;
+	json_t *spared; /* "LB BACKEND ENTRY" of what stays since it is only rehearsed */
 	bool drain_only, sync, force;
 };
 
@@ -132,6 +142,7 @@ struct job {
 int server_of(const struct job *j, struct jv container, struct lb_server *s, struct err *err);
 
 /* wanted.c: what is to be changed for a record. Fills wants, and changes for all sides that could be listed. */
+bool is_blind(const struct record *r); /* some host did not answer when it looked */
 int find_wants(struct job *j, struct err *err);
 int find_changes(struct job *j, struct err *err);
 /* Before the last step: is what must stay, if nobody else takes traffic, to stay? */
@@ -155,6 +166,8 @@ void say_change(const struct job *j, const struct change *c);
 struct service *know_service(struct update *u, const char *name);
 /* Is this the newest record of the service? It is from now on. */
 bool is_newest(struct service *s, int64_t now);
+/* For find_bereft; that there is no memory for it does not matter. */
+void note_places(struct job *j);
 /* Holds the entry until touch_end, alone. NULL: no memory. */
 struct touch *touch_begin(struct update *u, struct service *s, const struct conf_lb *lb, const char *name);
 void touch_end(struct update *u, struct touch *t);
@@ -168,7 +181,13 @@ bool runs(const struct update *u, const char *name);
 /* means.c: a load balancer that runs in a container. */
 void make_means(struct update *u);
 
+/* bereft.c: of a service whose last container is gone, and that names no load balancer any more, where it has entries,
+ * or had them a moment ago: for free(3). */
+int find_bereft(const struct job *j, struct place **found, size_t *n, struct err *err);
+
 /* sweep.c: --sync. */
+/* What a rehearsal of the record would take out is said by it, and stays. */
+void note_spared(struct job *j, const struct change *c);
 void note_owners(struct job *j);
 /* After the last record: what no record claimed. The exit status. */
 int sweep(struct update *u);

@@ -125,7 +125,7 @@ static bool entry_lives(const struct job *j, const char *entry)
 }
 
 /* Did some host not answer when the record looked? */
-static bool blind(const struct record *r)
+bool is_blind(const struct record *r)
 {
 	struct jv_cursor c = jv_each(jv_get(record_get(r, "observed"), "hosts"));
 	struct jv_member m;
@@ -224,7 +224,7 @@ static bool is_stranger(const struct job *j, const struct lb_server *is)
 /* The record saw its container no more, and it was not attached since; look_at_world has the last word. */
 static bool seems_stale(const struct job *j, const struct lb_server *is)
 {
-	return is->ours && j->believed && !blind(j->r) && !entry_lives(j, is->name) && !wanted(j, is->name);
+	return is->ours && j->believed && !is_blind(j->r) && !entry_lives(j, is->name) && !wanted(j, is->name);
 }
 
 /* In every day's work the record, which saw all of its hosts, is believed where an engine cannot be asked from here;
@@ -349,7 +349,7 @@ static bool is_extinct(const struct job *j)
 	struct jv_member m;
 	char id[128];
 
-	if (!j->believed || blind(j->r) || !jv_is_array(containers) || j->nwants)
+	if (!j->believed || is_blind(j->r) || !jv_is_array(containers) || j->nwants)
 		return false;
 	while (jv_next(&c, &m)) {
 		steps_text(m.value, "id", id, sizeof id);
@@ -379,7 +379,7 @@ static int find_side(struct job *j, struct side *s, struct err *err)
 	if (add_stale(j, s, true, err) < 0 || (j->nwants && j->rule.n && !add_change(j, s, DO_ENSURE, 0, err)) ||
 	    add_attaches(j, s, err) < 0 || add_stale(j, s, false, err) < 0)
 		return -1;
-	if (s->absent || !is_extinct(j) || !s->b->driver->ensure)
+	if (s->absent || !is_extinct(j))
 		return 0;
 	struct change *c = add_change(j, s, DO_FORGET, 2, err);
 	if (c)
