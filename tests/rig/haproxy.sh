@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# HAProxy in master-worker mode with empty backends web, api (paths below /api) and static (a balance
-# rule that takes no dynamic servers). Exports AS_RIG_HAPROXY_SOCKET (Runtime API), _MASTER (master
+# HAProxy in master-worker mode with empty backends web, api (paths below /api), static (a balance
+# rule that takes no dynamic servers) and bare (without markers). Exports AS_RIG_HAPROXY_SOCKET (Runtime API), _MASTER (master
 # socket), _CFG, _URL (answers 503 until a server joins) and _PID (the master's).
 
 haproxy_up() {
@@ -37,6 +37,8 @@ haproxy_up() {
 		    balance static-rr
 		    # as-lb begin static
 		    # as-lb end static
+		backend bare
+		    balance random
 	END
 	rig_spawn "$server" TERM haproxy -W -S "$RIG/$server-master.sock,mode,600" -f "$RIG/$server.cfg"
 	rig_wait "$server" 20 rig_answers "http://127.0.0.1:$port/"

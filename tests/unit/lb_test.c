@@ -1,246 +1,10 @@
 /* The load balancer room against a real HAProxy: `eval "$(tests/rig/up haproxy)"` first, else only what needs none.
- * Takes about 90 s: much of it is waiting for what must not happen earlier. */
-#include "lb/lb.h"
-#include "tests/unit/http_app.h"
-#include "tests/unit/tap.h"
+ * Servers come and go here; backends and routes: haproxy_test.c. */
+#include "tests/unit/haproxy_rig.h"
 
-#include "base/clock.h"
 #include "base/limits.h"
 
-#include <ftw.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-
 #include "base/banned.h"
-
-#define GATE 5000
-#define WAIT 5000
-#define PATH_SIZE 96 /* less than a socket's path may have */
-
-static char folder[64];
-static struct conf_lb edge = {.name = (char[]){"edge"}, .driver = (char[]){"haproxy"}};
-static const struct lb_means alone;
-static struct lb *lb;
-static const char *config; /* the rig's haproxy.cfg */
-static unsigned front;     /* its port */
-static struct app apps[4]; /* 0 to 2 answer */
-
-/* ---- helpers ---- */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
-static char *path_in(char out[PATH_SIZE], const char *name)
-{
-	(void)snprintf(out, PATH_SIZE, "%s/%s", folder, name);
-	return out;
-}
-
-static char *read_all(const char *path)
-{
-	static char text[4][65536];
-	static int turn;
-	char *p = text[turn++ % 4];
-	FILE *f = fopen(path, "r");
-
-	if (!f)
-		return NULL;
-	p[fread(p, 1, sizeof text[0] - 1, f)] = '\0';
-	(void)fclose(f);
-	return p;
-}
-
-static void write_all(const char *path, const char *text, mode_t mode)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f || fputs(text, f) < 0 || fclose(f) != 0 || chmod(path, mode) < 0)
-		abort();
-}
-
-static int listen_unix(const char *path)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	(void)snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 64) < 0)
-		abort();
-	return fd;
-}
-
-static int connections_waiting(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	int n = 0;
-
-	while (poll(&p, 1, 0) > 0) {
-		(void)close(accept(fd, NULL, NULL));
-		n++;
-	}
-	return n;
-}
-
-/* One command to a Runtime API socket, without the driver. Good until the next call. */
-static char *tell(const char *socket_path, const char *command)
-{
-	static char answer[1 << 20];
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-
-	(void)snprintf(a.sun_path, sizeof a.sun_path, "%s", socket_path);
-	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	answer[0] = '\0';
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0 && dprintf(fd, "%s\n", command) > 0) {
-		ssize_t got;
-		for (size_t n = 0; n < sizeof answer - 1 && (got = recv(fd, answer + n, sizeof answer - 1 - n, 0)) > 0;)
-			answer[n += (size_t)got] = '\0';
-	}
-	if (fd >= 0)
-		(void)close(fd);
-	return answer;
-}
-
-static char *tell_edge(const char *command) { return tell(edge.socket, command); }
-
-static long worker_pid(void)
-{
-	const char *line = strstr(tell_edge("show info"), "\nPid: ");
-
-	return line ? strtol(line + 6, NULL, 10) : -1;
-}
-
-static int open_files(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
-static int count(const char *text, const char *word)
-{
-	int n = 0;
-
-	for (; text && (text = strstr(text, word)); text += strlen(word))
-		n++;
-	return n;
-}
-
-/* The sum of a column of `show stat`. */
-static long stat_sum(const char *csv, const char *column)
-{
-	const char *at = csv + strspn(csv, "# \n");
-	const size_t n = strlen(column);
-	int want = 0;
-	long sum = 0;
-
-	for (; *at && *at != '\n' && !(strncmp(at, column, n) == 0 && at[n] == ','); want++)
-		at += strcspn(at, ",\n") + 1;
-	while ((at = strchr(at, '\n')) && *++at && *at != '\n') {
-		const char *cell = at;
-		for (int i = 0; i < want; i++)
-			cell += strcspn(cell, ",") + 1;
-		sum += strtol(cell, NULL, 10);
-	}
-	return sum;
-}
-
-/* A server of the toolkit's kind: the same number gives the same name. */
-static struct lb_server server(unsigned number, unsigned port)
-{
-	struct lb_server s = {.address = "127.0.0.1", .port = port, .weight = 100};
-
-	(void)snprintf(s.name, sizeof s.name, "as-%012x", number);
-	return s;
-}
-
-static struct err err;
-static struct lb_result result;
-static int64_t took; /* ms, of the last verb */
-
-static int attach_to(const char *backend, unsigned number, unsigned port, int64_t gate_ms)
-{
-	const struct lb_server s = server(number, port);
-	const int64_t start = clock_monotonic_ms();
-
-	err = (struct err){0};
-	const int rc = lb_haproxy.attach(lb, backend, &s, gate_ms, &result, &err);
-	took = clock_monotonic_ms() - start;
-	return rc;
-}
-
-static int attach(unsigned number, unsigned port) { return attach_to("web", number, port, GATE); }
-
-static int drain(unsigned number, int64_t wait_ms)
-{
-	const struct lb_server s = server(number, 1);
-	const int64_t start = clock_monotonic_ms();
-
-	err = (struct err){0};
-	const int rc = lb_haproxy.drain(lb, "web", s.name, wait_ms, &result, &err);
-	took = clock_monotonic_ms() - start;
-	return rc;
-}
-
-static int detach_from(const char *backend, unsigned number, int64_t wait_ms)
-{
-	const struct lb_server s = server(number, 1);
-	const int64_t start = clock_monotonic_ms();
-
-	err = (struct err){0};
-	const int rc = lb_haproxy.detach(lb, backend, s.name, wait_ms, &result, &err);
-	took = clock_monotonic_ms() - start;
-	return rc;
-}
-
-static int detach(unsigned number) { return detach_from("web", number, WAIT); }
-
-/* Servers of a backend in this state; -1: the list failed. */
-static int listed_in(const char *backend, enum lb_state state)
-{
-	struct lb_list list;
-	int n = 0;
-
-	if (lb_haproxy.list(lb, backend, &list, &err) < 0)
-		return -1;
-	for (size_t i = 0; i < list.n; i++)
-		n += list.v[i].state == state;
-	if ((size_t)n != list.n)
-		n += 1000; /* the others must not be there */
-	lb_list_release(&list);
-	return n;
-}
-
-static int listed(void) { return listed_in("web", LB_UP); }
-
-static void done(int rc, const char *name)
-{
-	if (!OK(rc == 0, "%s", name))
-		printf("# %s\n", err.message);
-}
-
-/* What a test needs or cleans up, and does not test: heard of only when it fails. */
-static void must(int rc)
-{
-	if (rc != 0)
-		done(rc, "a step between the tests");
-}
-
-static void failed(int rc, enum err_code code, const char *words, const char *name)
-{
-	if (!OK(rc < 0 && err.code == code && strstr(err.message, words), "%s", name))
-		printf("# rc %d, %s: %s\n", rc, err_name(err.code), err.message);
-}
-
-static void within(int64_t from, int64_t to, const char *name)
-{
-	if (!OK(took >= from && took <= to, "%s", name))
-		printf("# %lld ms\n", (long long)took);
-}
 
 /* ---- without HAProxy ---- */
 
@@ -983,30 +747,16 @@ static void test_other_backends(void)
 
 int main(void)
 {
-	const char *url = getenv("AS_RIG_HAPROXY_URL"), *master = getenv("AS_RIG_HAPROXY_MASTER");
-	char *socket_path = getenv("AS_RIG_HAPROXY_SOCKET");
+	const bool rig = rig_begin();
+	const char *master = getenv("AS_RIG_HAPROXY_MASTER");
 
-	(void)snprintf(folder, sizeof folder, "/tmp/as-lb-test-XXXXXX");
-	if (!mkdtemp(folder))
-		return 1;
-	app_init();
 	test_alphabet();
 	test_configuration();
 	test_nothing_unsafe_is_sent();
 	test_no_peer();
-	config = getenv("AS_RIG_HAPROXY_CFG");
-	if (!url || !socket_path || !config) {
+	if (!rig) {
 		OK(true, "HAProxy # SKIP no rig: eval \"$(tests/rig/up haproxy)\"");
-		goto out;
-	}
-	edge.socket = socket_path;
-	edge.config = (char *)(uintptr_t)config;
-	front = (unsigned)strtoul(strrchr(url, ':') + 1, NULL, 10);
-	lb = lb_haproxy.open(&edge, &alone, &err);
-	for (int i = 0; i < 4; i++) {
-		apps[i] = app_bind(i);
-		if (i < 3)
-			app_start(&apps[i], 0);
+		return rig_end();
 	}
 	char original[65536];
 	(void)snprintf(original, sizeof original, "%s", read_all(config));
@@ -1035,10 +785,5 @@ int main(void)
 	IS(open_files(), files, "no file descriptor is left open");
 	IS_STR(read_all(config), original, "when all is detached, HAProxy's configuration has its first bytes again");
 
-	for (int i = 0; i < 4; i++)
-		app_stop(&apps[i]);
-	lb_haproxy.close(lb);
-out:
-	(void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	return DONE();
+	return rig_end();
 }
