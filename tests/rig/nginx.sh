@@ -23,7 +23,7 @@ nginx_up() {
 		    scgi_temp_path $dir/tmp/scgi;
 		    include $dir/as-*.conf;
 		    server {
-		        listen 127.0.0.1:$port;
+		        listen 127.0.0.1:$port default_server;
 		        location = /as-gen { return 200 "\$as_gen\n"; }
 		        location = /as-status { stub_status; }
 		        location / {
