@@ -13,6 +13,7 @@
 #define CONTAINER_ID_DIGITS 64
 
 static const struct lb_driver *const drivers[] = {&lb_haproxy, &lb_nginx, &lb_traefik};
+static const struct lb_driver *const drivers[] = {&lb_haproxy, &lb_traefik, &lb_envoy};
 
 const struct lb_driver *lb_driver(const struct conf_lb *conf, struct err *err)
 {
