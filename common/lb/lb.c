@@ -12,19 +12,20 @@
 #define OURS_DIGITS 12
 #define CONTAINER_ID_DIGITS 64
 
-static const struct lb_driver *const drivers[] = {&lb_haproxy, &lb_nginx, &lb_traefik};
-static const struct lb_driver *const drivers[] = {&lb_haproxy, &lb_traefik, &lb_envoy};
+static const struct lb_driver *const drivers[] = {&lb_haproxy, &lb_nginx, &lb_traefik, &lb_envoy};
 
 const struct lb_driver *lb_driver(const struct conf_lb *conf, struct err *err)
 {
 	if (!conf->driver) {
-		err_set(err, ERR_CONFIG, "[lb \"%s\"] has no driver; say `driver = haproxy`", conf->name);
+		err_set(err, ERR_CONFIG, "[lb \"%s\"] has no driver; say `driver = haproxy`, nginx, traefik or envoy",
+		        conf->name);
 		return NULL;
 	}
 	for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
 		if (strcmp(drivers[i]->name, conf->driver) == 0)
 			return drivers[i];
-	err_set(err, ERR_CONFIG, "[lb \"%s\"]: unknown driver \"%s\"; there is: haproxy", conf->name, conf->driver);
+	err_set(err, ERR_CONFIG, "[lb \"%s\"]: unknown driver \"%s\"; there are haproxy, nginx, traefik and envoy",
+	        conf->name, conf->driver);
 	return NULL;
 }
 

@@ -27,7 +27,6 @@ static void traefik_close(struct lb *lb)
 		return;
 	free(lb->admin.base);
 	free(lb->admin.prefix);
-	buf_release(&lb->open.table);
 	traefik_totals_free(lb);
 	buf_release(&lb->view.table);
 	free(lb);
@@ -111,8 +110,6 @@ static struct lb *traefik_open(const struct conf_lb *conf, const struct lb_means
 	}
 	lb->conf = conf;
 	lb->means = means;
-	lb->open.gate.width = 1;
-	lb->open.table.max = TRAEFIK_TABLE_MAX;
 	lb->folder = (struct filed_folder){
 		.lb = lb, .conf = conf, .tasks = means->tasks, .kind = &traefik_kind, .gather_ms = GATHER_MS};
 	int rc = find_folder(lb, err);

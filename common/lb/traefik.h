@@ -10,10 +10,9 @@
 #include "base/jv.h"
 #include "lb/filed.h"
 
-#define TRAEFIK_MARK 48                         /* see traefik_mark */
-#define TRAEFIK_CHILD 128                       /* BACKEND-as-0123456789ab@file */
-#define TRAEFIK_TABLE_MAX (64u * 1024u * 1024u) /* of TCP connections */
-#define TRAEFIK_SUFFIX "-as-lb"                 /* BACKEND-as-lb: the names of what else is in a backend's file */
+#define TRAEFIK_MARK 48         /* see traefik_mark */
+#define TRAEFIK_CHILD 128       /* BACKEND-as-0123456789ab@file */
+#define TRAEFIK_SUFFIX "-as-lb" /* BACKEND-as-lb: the names of what else is in a backend's file */
 
 struct traefik_total;
 
@@ -38,12 +37,6 @@ struct lb {
 		unsigned port;
 	} admin;
 	struct traefik_total *totals;
-	struct { /* traefik_idle.c: one look serves all who wait */
-		struct tasks_gate gate;
-		struct buf table;
-		int64_t at_ms, whose_ms; /* when it was read, and when it was asked whose it is; 0: never */
-		bool read, here;
-	} open;
 	struct traefik_view view;
 };
 

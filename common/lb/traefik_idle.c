@@ -28,7 +28,7 @@
 #define SOUGHT_MS 5000
 #define PROCESS "traefik"
 #define INTERNAL "traefik" /* the entry point of the API: its connections are ours */
-#define WHOSE_MS 5000      /* for so long it is believed whose the table is */
+#define TABLE_MAX (64u * 1024u * 1024u)
 
 enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE_WAIT = 8, LISTEN = 10 }; /* linux/tcp_states.h */
 
@@ -43,20 +43,6 @@ static bool read_row(const char *line, struct row *r)
 {
 	return sscanf(line, " %*u: %*32[0-9A-Fa-f]:%x %*32[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu", &r->local_port,
 	              &r->state, &r->inode) == 3;
-}
-
-/* The next line of *text, NULL at its end. It is cut off: sscanf(3) measures all of what it is given, which for a whole
- * table and each of its lines is long. */
-static char *cut_line(char **text)
-{
-	char *line = *text;
-
-	if (!line || !*line)
-		return NULL;
-	*text = line + strcspn(line, "\n");
-	if (**text)
-		*(*text)++ = '\0';
-	return line;
 }
 
 /* The address as those tables have it: 32-bit words in the order of this machine; and that of an IPv4 address in the
@@ -75,7 +61,6 @@ static void table_form(const char *address, char out[33], char mapped[33])
 	mapped[0] = '\0';
 }
 
-/* The rows of a table of open connections that lead to the server. */
 /* Connections that somebody has open, or is opening, to "REMOTE:PORT" of such a table. */
 static int64_t open_at(const char *table, const char *remote, unsigned port)
 {
@@ -95,12 +80,6 @@ static int64_t open_to(const char *table, const struct lb_server *s)
 	char form[33], mapped[33];
 
 	table_form(s->address, form, mapped);
-	for (const char *line = table; line && *line; line = strchr(line, '\n'), line += line != NULL) {
-		if (read_row(line, &r) && r.remote_port == s->port &&
-		    (strcasecmp(r.remote, form) == 0 || strcasecmp(r.remote, mapped) == 0))
-			n++;
-	}
-	return n;
 	return open_at(table, form, s->port) + (*mapped ? open_at(table, mapped, s->port) : 0);
 }
 
@@ -158,10 +137,10 @@ static bool is_traefiks(unsigned long inode)
 }
 
 /* Is who listens at admin's port on this machine Traefik? */
-static bool ask_whether_here(const struct lb *lb)
+static bool is_here(const struct lb *lb)
 {
 	const char *host = lb->admin.host;
-	struct buf table = BUF_INIT(TRAEFIK_TABLE_MAX);
+	struct buf table = BUF_INIT(TABLE_MAX);
 	bool here = false;
 	struct row r;
 
@@ -170,48 +149,15 @@ static bool ask_whether_here(const struct lb *lb)
 		return false;
 	(void)add_file("/proc/net/tcp", &table);
 	(void)add_file("/proc/net/tcp6", &table);
-	for (char *rest = table.p, *line; !here && (line = cut_line(&rest));)
+	for (const char *line = table.p; !here && line && *line; line = strchr(line, '\n'), line += line != NULL)
 		here = read_row(line, &r) && r.state == LISTEN && r.local_port == lb->admin.port && is_traefiks(r.inode);
 	buf_release(&table);
 	return here;
 }
 
-static bool is_here(struct lb *lb)
-{
-	const int64_t now = clock_monotonic_ms();
-
-	if (!lb->open.whose_ms || now - lb->open.whose_ms > WHOSE_MS) {
-		lb->open.here = ask_whether_here(lb);
-		lb->open.whose_ms = now;
-	}
-	return lb->open.here;
-}
-
 /* ---- one look ---- */
 
 enum sight { BLIND, HERE, CONTAINER };
-
-static bool is_open(unsigned state) { return state == ESTABLISHED || state == SYN_SENT || state == CLOSE_WAIT; }
-
-/* Leaves the rows of open connections: of closed ones there may be thousands. */
-static void keep_open(struct buf *table)
-{
-	char *to = table->p;
-	struct row r;
-
-	for (char *rest = table->p, *line; (line = cut_line(&rest));) {
-		if (!read_row(line, &r) || !is_open(r.state))
-			continue;
-		const size_t n = strlen(line);
-		memmove(to, line, n);
-		to += n;
-		if (rest > line + n)
-			*to++ = '\n';
-	}
-	if (to)
-		*to = '\0';
-	table->n = to ? (size_t)(to - table->p) : 0;
-}
 
 static enum sight sight_of(struct lb *lb)
 {
@@ -244,12 +190,6 @@ static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
 	return !table->failed;
 }
 
-/* Open connections to the server at some time from `since` on, which becomes the time of the look; -1: unknown. */
-static int64_t look_for(struct lb *lb, enum sight sight, const struct lb_server *s, int64_t *since)
-{
-	struct tasks *tasks = lb->means->tasks;
-}
-
 /* How many connections there are to the server; -1: not known. The table is long where many connections ended lately:
  * servers that are waited for at the same time share one. */
 static int64_t connections(struct lb *lb, enum sight sight, const struct lb_server *s)
@@ -259,17 +199,6 @@ static int64_t connections(struct lb *lb, enum sight sight, const struct lb_serv
 
 	if (sight == BLIND)
 		return -1;
-	tasks_enter(tasks, &lb->open.gate);
-	if (lb->open.at_ms < *since) {
-		const int64_t now = clock_monotonic_ms();
-		lb->open.read = read_table(lb, sight, &lb->open.table);
-		lb->open.at_ms = now;
-		keep_open(&lb->open.table);
-	}
-	*since = lb->open.at_ms;
-	if (lb->open.read)
-		n = open_to(lb->open.table.p ? lb->open.table.p : "", s);
-	tasks_leave(tasks, &lb->open.gate);
 	v->gate.width = 1;
 	tasks_enter(lb->means->tasks, &v->gate);
 	if (!v->read_ms || clock_monotonic_ms() - v->read_ms > SHARED_MS) {
@@ -306,23 +235,18 @@ static bool nobody_connected(struct lb *lb, struct traefik_look *look)
 void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_ms, int64_t deadline,
                         struct lb_result *result)
 {
-	const enum sight sight = lb->conf->container ? (lb->means->exec ? CONTAINER : BLIND) : is_here(lb) ? HERE : BLIND;
 	const enum sight sight = sight_of(lb);
 	struct traefik_look look = {0};
-	int64_t open = -1, since = clock_monotonic_ms();
+	int64_t open = -1;
 	int quiet = 0;
 
-	tasks_sleep(lb->means->tasks,
-	            1); /* those whose change was in the same round come here too before the table is read */
 	for (;;) {
-		open = look_for(lb, sight, s, &since);
 		open = connections(lb, sight, s);
 		quiet = open == 0 || (open != 0 && nobody_connected(lb, &look)) ? quiet + 1 : 0;
 		const int64_t left = deadline - clock_monotonic_ms();
 		if (quiet >= QUIET || left <= 0)
 			break;
 		tasks_sleep(lb->means->tasks, left < STEP_MS ? left : STEP_MS);
-		since += STEP_MS / 2;
 	}
 	if (quiet < QUIET && open > 0) {
 		result->forced = true;
