@@ -233,6 +233,17 @@ static int fail(enum why why)
 	return -1;
 }
 
+/* As every client of kept connections does (RFC 9112, 9.3 and 9.6): one whose end has come is not used again. What the
+ * other side closes while the request is under way is a failure. */
+static bool has_ended(int fd)
+{
+	char c;
+	const ssize_t n = recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+/* 0; 1 when the answer says that it is the connection's last; -1. */
 static int ask(int fd, bool last)
 {
 	const struct timeval limit = {.tv_sec = TIMEOUT_S};
@@ -267,7 +278,8 @@ static int ask(int fd, bool last)
 		for (long was = tally->last[by];
 		     was < sent && !atomic_compare_exchange_weak(&tally->last[by], &was, (long)sent);)
 			;
-		return 0;
+		*strstr(text, "\r\n\r\n") = '\0';
+		return strcasestr(text, "\r\nconnection: close") != NULL;
 	}
 }
 
@@ -276,9 +288,13 @@ static void client(unsigned port, bool keep, long pause_ms)
 	int fd = -1;
 
 	while (!atomic_load(&tally->stop)) {
+		if (fd >= 0 && has_ended(fd)) {
+			(void)close(fd);
+			fd = -1;
+		}
 		if (fd < 0 && (fd = app_connect(port)) < 0)
 			(void)fail(WHY_CONNECT);
-		if (fd >= 0 && (ask(fd, !keep) < 0 || !keep)) {
+		if (fd >= 0 && (ask(fd, !keep) != 0 || !keep)) {
 			(void)close(fd);
 			fd = -1;
 		}
