@@ -14,6 +14,7 @@
 
 #define PROVIDER "docker"
 #define STEP_MS 50
+#define ROUTE_MS 5000 /* a container that just started brings its route along */
 #define CANNOT "Traefik's docker provider cannot drain: %s; use its file provider (`folder`)"
 
 static int check(const struct lb *lb, const char *backend, const char *server, struct err *err)
@@ -21,19 +22,14 @@ static int check(const struct lb *lb, const char *backend, const char *server, s
 	return lb_check_names(lb->conf, backend, server, err);
 }
 
-/* The service, absent when a router leads to it but it has no server. Another name is NOT_FOUND. */
+/* A service comes with its first container and goes with its last: one that is not there is one without servers. */
 static int service_of(struct lb *lb, const char *backend, struct traefik_look *look, struct jv *service,
                       struct err *err)
 {
 	if (traefik_look(lb, look, err) < 0)
 		return -1;
 	*service = traefik_object(look->services, backend, PROVIDER);
-	if (jv_here(*service) || traefik_routed(look, backend, PROVIDER))
-		return 0;
-	return err_set(err, ERR_NOT_FOUND,
-	               "lb %s: backend %s: No such backend: Traefik's docker provider has no service %s; it comes from the "
-	               "label traefik.http.services.%s.loadbalancer.server.port of a container",
-	               lb->conf->name, backend, backend, backend);
+	return 0;
 }
 
 /* "http://10.0.0.2:80", or https. */
@@ -100,14 +96,14 @@ static int docker_backends(struct lb *lb, struct lb_names *out, struct err *err)
 	return 0;
 }
 
-/* 1: it is listed and takes requests, 0: not (yet), -1. A service comes with its first container. */
+/* 1: it is listed and takes requests, 0: not (yet), -1. */
 static int is_in(struct lb *lb, const char *backend, const struct lb_server *want, struct err *err)
 {
 	struct lb_list list;
 	int in = 0;
 
 	if (docker_list(lb, backend, &list, err) < 0)
-		return err->code == ERR_NOT_FOUND ? 0 : -1;
+		return -1;
 	for (size_t i = 0; i < list.n; i++)
 		in = in || (lb_same_place(&list.v[i], want) && list.v[i].state == LB_UP);
 	lb_list_release(&list);
@@ -168,6 +164,12 @@ static int docker_stats(struct lb *lb, const char *backend, struct lb_stats *out
 	struct jv service;
 
 	int rc = service_of(lb, backend, &look, &service, err);
+	if (rc == 0 && !jv_here(service))
+		rc = err_set(
+			err, ERR_NOT_FOUND,
+			"lb %s: backend %s: No such backend: Traefik's docker provider has no service %s; it comes from the "
+			"label traefik.http.services.%s.loadbalancer.server.port of a container",
+			lb->conf->name, backend, backend, backend);
 	if (rc == 0)
 		rc = traefik_get(lb, &look, "/metrics", err);
 	if (rc == 0)
@@ -210,20 +212,25 @@ static int docker_verify(struct lb *lb, const char *backend, const struct lb_lis
 static int docker_ensure(struct lb *lb, const char *backend, const struct lb_route *route, struct lb_result *result,
                          struct err *err)
 {
+	const int64_t deadline = clock_monotonic_ms() + ROUTE_MS;
 	struct traefik_look look = {0};
+	int rc;
 
 	*result = (struct lb_result){.already = true};
 	if (check(lb, backend, NULL, err) < 0)
 		return -1;
 	if (!route || !route->rule || !route->rule->n)
 		return 0;
-	int rc = traefik_look(lb, &look, err);
-	if (rc == 0 && !traefik_routed(&look, backend, PROVIDER))
-		rc = err_set(
-			err, ERR_CONFIG,
-			"lb %s: backend %s: with Traefik's docker provider a route comes from the containers' own labels: give "
-			"them traefik.http.routers.%s.rule",
-			lb->conf->name, backend, backend);
+	while ((rc = traefik_look(lb, &look, err)) == 0 && !traefik_routed(&look, backend, PROVIDER)) {
+		if (clock_monotonic_ms() >= deadline) {
+			rc = err_set(err, ERR_CONFIG,
+			             "lb %s: backend %s: with Traefik's docker provider a route comes from the containers' own "
+			             "labels: give them traefik.http.routers.%s.rule",
+			             lb->conf->name, backend, backend);
+			break;
+		}
+		tasks_sleep(lb->means->tasks, STEP_MS);
+	}
 	traefik_look_release(&look);
 	return rc;
 }

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Traefik with a router for everything to the service web, which does not exist yet (404 until as-web.yml
-# appears). Exports AS_RIG_TRAEFIK_URL, AS_RIG_TRAEFIK_API (API and /metrics), AS_RIG_TRAEFIK_DIR (the watched
+# appears). After `docker` its docker provider watches that engine, too: containers with traefik.enable=true.
+# Exports AS_RIG_TRAEFIK_URL, AS_RIG_TRAEFIK_API (API and /metrics), AS_RIG_TRAEFIK_DIR (the watched
 # folder) and AS_RIG_TRAEFIK_PID.
 
 traefik_up() {
@@ -20,6 +21,8 @@ traefik_up() {
 		  providersThrottleDuration: 100ms
 		  file: { directory: $dir, watch: true }
 	END
+	[ ! -S "$RIG/docker.sock" ] ||
+		echo "  docker: { endpoint: 'unix://$RIG/docker.sock', exposedByDefault: false }" >>"$RIG/$server.yml"
 	cat >"$dir/routers.yml" <<-'END'
 		http: { routers: { web: { rule: "PathPrefix(`/`)", entryPoints: [web], service: web } } }
 	END
