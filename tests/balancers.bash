@@ -77,7 +77,6 @@ whole() {
 	case $1 in
 	haproxy) haproxy -c -q -f "$AS_RIG_HAPROXY_CFG" ;;
 	nginx) nginx -p "$AS_RIG_NGINX_DIR/" -e stderr -c "$AS_RIG_NGINX_CONF" -q -t ;;
-	traefik) grep -v "^#" "$AS_RIG_TRAEFIK_DIR/as-web.yml" | jq -e .http >/dev/null ;;
 	traefik) grep -v "^#" "$AS_RIG_TRAEFIK_DIR/as-web.yml" | jq -e .http >/dev/null ;; # its first line is a YAML comment
 	envoy) jq -e .resources "$AS_RIG_ENVOY_DIR/web.json" >/dev/null ;;
 	esac
