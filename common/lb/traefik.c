@@ -7,12 +7,9 @@
 #include "base/limits.h"
 #include "lb/probe.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/banned.h"
 
@@ -30,58 +27,6 @@ static void traefik_close(struct lb *lb)
 	traefik_totals_free(lb);
 	buf_release(&lb->view.table);
 	free(lb);
-}
-
-/* The mount that a path is on; 0: not known. A rename does not go from one mount to another, not even when both show
- * the same file system. */
-static uint64_t mount_of(const char *path)
-{
-	struct statx st;
-
-	if (statx(AT_FDCWD, path, 0, STATX_MNT_ID, &st) < 0 || !(st.stx_mask & STATX_MNT_ID))
-		return 0;
-	return st.stx_mnt_id;
-}
-
-/* Whatever happens in the folder makes Traefik read it, and then it reads nothing for providersThrottleDuration: a new
- * file that is made there costs the one that takes its place this time (at a throttle of 100 ms: 160 to 280 ms until a
- * change is used, else 75 to 120). So it is made beside the folder where that can be done:
- * FOLDER/../.NAME.as-BACKEND.yml. */
-static void new_files(struct lb *lb)
-{
-	char real[PATH_MAX], parent[PATH_MAX];
-
-	if (!realpath(lb->path, real) || strcmp(real, "/") == 0)
-		return;
-	const char *slash = strrchr(real, '/');
-	(void)snprintf(parent, sizeof parent, "%.*s", slash == real ? 1 : (int)(slash - real), real);
-	const uint64_t mount = mount_of(real);
-	if (!mount || mount != mount_of(parent) || access(parent, W_OK) < 0)
-		return;
-	const int n = snprintf(lb->temp, sizeof lb->temp, "%s/.%s.", slash == real ? "" : parent, slash + 1);
-	if (n > 0 && (size_t)n < sizeof lb->temp)
-		lb->folder.temp = lb->temp;
-}
-
-static int find_folder(struct lb *lb, struct err *err)
-{
-	const char *path = lb->conf->folder ? lb->conf->folder : lb->conf->config;
-	struct stat st;
-
-	if (!path || !*path)
-		return 0;
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-		return err_set(err, ERR_CONFIG,
-		               "[lb \"%s\"]: %s is no folder: `folder` is the one that Traefik's file provider watches "
-		               "(providers.file.directory)",
-		               lb->conf->name, path);
-	size_t n = strlen(path);
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	(void)snprintf(lb->path, sizeof lb->path, "%.*s", (int)n, path);
-	lb->folder.path = lb->path;
-	new_files(lb);
-	return 0;
 }
 
 /* Entry points, comma separated, become part of a file. */
@@ -112,7 +57,7 @@ static struct lb *traefik_open(const struct conf_lb *conf, const struct lb_means
 	lb->means = means;
 	lb->folder = (struct filed_folder){
 		.lb = lb, .conf = conf, .tasks = means->tasks, .kind = &traefik_kind, .gather_ms = GATHER_MS};
-	int rc = find_folder(lb, err);
+	int rc = traefik_folder(lb, err);
 	if (rc == 0)
 		rc = check_points(conf, err);
 	if (rc == 0 && conf->admin && *conf->admin)
@@ -216,7 +161,7 @@ static int list_of(struct lb *lb, const char *backend, struct lb_list *out, stru
 	}
 	for (size_t i = 0; rc == 0 && i < f.list.n; i++) {
 		f.list.v[i].state = state_of(lb, &look, &f, &f.list.v[i], used);
-		f.list.v[i].sessions = -1;
+		f.list.v[i].sessions = traefik_connections(lb, &f.list.v[i]);
 	}
 	if (rc == 0) {
 		*out = f.list;
@@ -401,6 +346,17 @@ static int traefik_detach(struct lb *lb, const char *backend, const char *name, 
 
 /* ---- load ---- */
 
+static int64_t connections(struct lb *lb, const struct lb_list *list)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < list->n && sum >= 0; i++) {
+		const int64_t n = traefik_connections(lb, &list->v[i]);
+		sum = n < 0 ? -1 : sum + n;
+	}
+	return sum;
+}
+
 static int traefik_stats(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err)
 {
 	struct traefik_look look = {0};
@@ -416,6 +372,8 @@ static int traefik_stats(struct lb *lb, const char *backend, struct lb_stats *ou
 	if (!lb->folder.path)
 		return traefik_docker.stats(lb, backend, out, err);
 	int rc = find(lb, backend, &f, &look, err);
+	if (rc == 0)
+		out->connections = connections(lb, &f.list);
 	lb_filed_release(&f);
 	if (rc == 0)
 		rc = traefik_get(lb, &look, "/metrics", err);

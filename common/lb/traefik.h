@@ -43,6 +43,8 @@ struct lb {
 /* ---- traefik_file.c: how a backend's file looks ---- */
 
 extern const struct filed_kind traefik_kind;
+/* From conf->folder, or config; none: folder.path stays NULL. */
+int traefik_folder(struct lb *lb, struct err *err);
 
 /* NAME of the child service of a server, without "@file". */
 void traefik_child(const char *backend, const char *server, char out[TRAEFIK_CHILD]);
@@ -84,6 +86,9 @@ bool traefik_routed(const struct traefik_look *look, const char *backend, const 
 
 /* ---- traefik_idle.c: is anything at work at a server? ---- */
 
+/* How many connections to the server there are where Traefik is; -1: not known. As Traefik keeps none to our servers,
+ * they are requests, and what others on that machine have there. */
+int64_t traefik_connections(struct lb *lb, const struct lb_server *s);
 /* Waits until the server has nothing to do, at most until `deadline` (monotonic); gives a note when that is not known,
  * and says `forced` when it is known that it still has. */
 void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_ms, int64_t deadline,

@@ -5,8 +5,12 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
@@ -42,6 +46,60 @@ void traefik_url(const struct lb_server *s, char *out, size_t size)
 
 	lb_place(s, place);
 	(void)snprintf(out, size, "http://%s", place);
+}
+
+/* ---- the folder ---- */
+
+/* The mount that a path is on; 0: not known. A rename does not go from one mount to another, not even when both show
+ * the same file system. */
+static uint64_t mount_of(const char *path)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, path, 0, STATX_MNT_ID, &st) < 0 || !(st.stx_mask & STATX_MNT_ID))
+		return 0;
+	return st.stx_mnt_id;
+}
+
+/* Whatever happens in the folder makes Traefik read it, and then it reads nothing for providersThrottleDuration: a new
+ * file that is made there costs the one that takes its place this time (at a throttle of 100 ms: 160 to 280 ms until a
+ * change is used, else 75 to 120). So it is made beside the folder where that can be done:
+ * FOLDER/../.NAME.as-BACKEND.yml. */
+static void new_files(struct lb *lb)
+{
+	char real[PATH_MAX], parent[PATH_MAX];
+
+	if (!realpath(lb->path, real) || strcmp(real, "/") == 0)
+		return;
+	const char *slash = strrchr(real, '/');
+	(void)snprintf(parent, sizeof parent, "%.*s", slash == real ? 1 : (int)(slash - real), real);
+	const uint64_t mount = mount_of(real);
+	if (!mount || mount != mount_of(parent) || access(parent, W_OK) < 0)
+		return;
+	const int n = snprintf(lb->temp, sizeof lb->temp, "%s/.%s.", slash == real ? "" : parent, slash + 1);
+	if (n > 0 && (size_t)n < sizeof lb->temp)
+		lb->folder.temp = lb->temp;
+}
+
+int traefik_folder(struct lb *lb, struct err *err)
+{
+	const char *path = lb->conf->folder ? lb->conf->folder : lb->conf->config;
+	struct stat st;
+
+	if (!path || !*path)
+		return 0;
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(err, ERR_CONFIG,
+		               "[lb \"%s\"]: %s is no folder: `folder` is the one that Traefik's file provider watches "
+		               "(providers.file.directory)",
+		               lb->conf->name, path);
+	size_t n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	(void)snprintf(lb->path, sizeof lb->path, "%.*s", (int)n, path);
+	lb->folder.path = lb->path;
+	new_files(lb);
+	return 0;
 }
 
 /* ---- writing ---- */

@@ -39,8 +39,12 @@ struct row {
 	unsigned long inode;
 };
 
-static bool read_row(const char *line, struct row *r)
+/* Only the line goes to sscanf(3), which measures all of what it is given. */
+static bool read_row(const char *text, struct row *r)
 {
+	char line[256];
+
+	(void)snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
 	return sscanf(line, " %*u: %*32[0-9A-Fa-f]:%x %*32[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu", &r->local_port,
 	              &r->state, &r->inode) == 3;
 }
@@ -190,10 +194,10 @@ static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
 	return !table->failed;
 }
 
-/* How many connections there are to the server; -1: not known. The table is long where many connections ended lately:
- * servers that are waited for at the same time share one. */
-static int64_t connections(struct lb *lb, enum sight sight, const struct lb_server *s)
+/* The table is long where many connections ended lately: servers that are waited for at the same time share one. */
+int64_t traefik_connections(struct lb *lb, const struct lb_server *s)
 {
+	const enum sight sight = sight_of(lb);
 	struct traefik_view *v = &lb->view;
 	int64_t n = -1;
 
@@ -235,13 +239,12 @@ static bool nobody_connected(struct lb *lb, struct traefik_look *look)
 void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_ms, int64_t deadline,
                         struct lb_result *result)
 {
-	const enum sight sight = sight_of(lb);
 	struct traefik_look look = {0};
 	int64_t open = -1;
 	int quiet = 0;
 
 	for (;;) {
-		open = connections(lb, sight, s);
+		open = traefik_connections(lb, s);
 		quiet = open == 0 || (open != 0 && nobody_connected(lb, &look)) ? quiet + 1 : 0;
 		const int64_t left = deadline - clock_monotonic_ms();
 		if (quiet >= QUIET || left <= 0)

@@ -198,7 +198,7 @@ static bool eventually_has(const char *path, const char *part, bool want)
 
 static const char usual[] =
 	"# as-lb {\"version\":7,\"made\":true,\"rule\":\"Host(`a.example`) && "
-    "PathPrefix(`/x`)\",\"check\":\"/ok\",\"drain\":"
+	"PathPrefix(`/x`)\",\"check\":\"/ok\",\"drain\":"
 	"{\"as-000000000002\":{\"weight\":50,\"since\":1790000000000}}}\n"
 	"{\"http\":{\"middlewares\":{\"web-as-lb\":{\"headers\":{\"customRequestHeaders\":{\"X-As-Lb\":\"7-"
 	"%s\"}}}},\"serversTransports\":{\"web-as-lb\":{\"maxIdleConnsPerHost\":-1,\"forwardingTimeouts\":"
@@ -255,7 +255,7 @@ static void test_file(void)
 
 	done(read_file(
 			 "{\"http\":{\"services\":{\"web\":{\"weighted\":{\"services\":[{\"name\":\"web-as-0123456789ab\","
-	         "\"weight\":"
+			 "\"weight\":"
 			 "1}]}},\"web-as-0123456789ab\":{\"loadBalancer\":{\"servers\":[{\"url\":\"http://127.0.0.1:19001\"}]}}}}}",
 			 &f),
 	     "a file that an operator wrote from the manual is read");
@@ -278,7 +278,7 @@ static void test_odd_files(void)
 		"{\"http\":{\"services\":{\"web\":{\"weighted\":{\"services\":[{\"name\":\"web-as-000000000001\"}]}},"
 		"\"web-as-000000000001\":{\"loadBalancer\":{\"servers\":[{\"url\":\"http://localhost:80\"}]}}}}}",
 		"{\"http\":{\"services\":{\"web\":{\"weighted\":{\"services\":[{\"name\":\"web-as-000000000001\",\"weight\":-1}"
-	    "]}},"
+		"]}},"
 		"\"web-as-000000000001\":{\"loadBalancer\":{\"servers\":[{\"url\":\"http://127.0.0.1:80\"}]}}}}}",
 	};
 	int refused = 0;
@@ -319,9 +319,9 @@ static void test_rules(void)
 static const char first_look[] =
 	"# TYPE traefik_service_requests_total counter\n"
 	"traefik_service_requests_total{code=\"200\",method=\"GET\",protocol=\"http\",service=\"web-as-000000000001@file\"}"
-    " 1e+02\n"
+	" 1e+02\n"
 	"traefik_service_requests_total{service=\"web-as-000000000001@file\",method=\"a\\\"},b\",code=\"503\"} 5 "
-    "1790000000000\n"
+	"1790000000000\n"
 	"traefik_service_requests_total{code=\"200\",service=\"web-as-000000000002@file\"} 20\n"
 	"traefik_service_requests_total{code=\"200\",service=\"web2-as-000000000002@file\"} 1000\n"
 	"traefik_service_requests_total{code=\"200\",service=\"web@docker\"} 1000\n"
@@ -722,6 +722,27 @@ static void test_stats(void)
 	must(detach(2));
 }
 
+static void test_connections(void)
+{
+	struct lb_stats now = {.connections = -1};
+	struct lb_list list;
+
+	must(attach(1, &apps[0]));
+	const long before = app_shared->hits[0];
+	const pid_t later = app_later(front, "/wait/1500");
+	for (int i = 0; i < 500 && app_shared->hits[0] == before; i++)
+		clock_sleep_ms(10);
+	must(attach(2, &apps[1]));
+	must(lb_traefik.list(lb, "web", &list, &err));
+	OK(list.n == 2 && list.v[0].sessions == 1 && list.v[1].sessions == 0, "the list has who is at work at each server");
+	lb_list_release(&list);
+	must(lb_traefik.stats(lb, "web", &now, &err));
+	IS(now.connections, 1, "and so has the load, of the backend");
+	(void)app_reap(later);
+	must(detach(1));
+	must(detach(2));
+}
+
 static int outcome[50];
 
 static void put_one(void *ctx, size_t item)
@@ -805,6 +826,7 @@ static void with_traefik(void)
 	test_no_kept_connection();
 	test_health();
 	test_stats();
+	test_connections();
 	test_few_writes();
 	test_routes();
 	test_routes_of_the_operator();
