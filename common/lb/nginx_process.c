@@ -57,21 +57,6 @@ static int test_inside(struct lb *lb, const char *const *argv, char *said, size_
 	return rc < 0 ? -1 : status != 0;
 }
 
-int nginx_test(struct lb *lb, char *said, size_t size, struct err *err)
-{
-	const char *argv[] = {"nginx", "-t", "-q", lb->main ? "-c" : NULL, lb->main, NULL};
-	char text[2048];
-
-	*said = '\0';
-	if (lb->conf->container)
-		return test_inside(lb, argv, said, size, err);
-	const int rc = lb_file_run(lb->means->tasks, programs, argv, TEST_MS, text, sizeof text, err);
-	if (rc < 0)
-		return err_prefix(err, "lb %s", lb->conf->name);
-	first_fault(text, said, size);
-	return rc != 0;
-}
-
 /* ---- processes ---- */
 
 static bool read_text(char *out, size_t size, const char *fmt, int pid)
@@ -129,6 +114,52 @@ static int master_pid(struct lb *lb, pid_t *pid, struct err *err)
 		               path);
 	*pid = (pid_t)n;
 	return 0;
+}
+
+/* The options -c and -p of the master, whose title is "nginx: master process nginx -p DIR/ -c FILE". */
+static void started_with(struct lb *lb, char file[PATH_MAX], char prefix[PATH_MAX])
+{
+	char title[PATH_MAX], *rest = NULL;
+	struct err ignored;
+	pid_t pid;
+
+	if (master_pid(lb, &pid, &ignored) < 0 || !read_text(title, sizeof title, "cmdline", pid))
+		return;
+	for (const char *w = strtok_r(title, " ", &rest); w; w = strtok_r(NULL, " ", &rest)) {
+		char *const to = strcmp(w, "-c") == 0 ? file : strcmp(w, "-p") == 0 ? prefix : NULL;
+		if (to && (w = strtok_r(NULL, " ", &rest)) && *w == '/')
+			(void)snprintf(to, PATH_MAX, "%s", w);
+		if (!w)
+			return;
+	}
+}
+
+int nginx_test(struct lb *lb, char *said, size_t size, struct err *err)
+{
+	const char *argv[10] = {"nginx", "-t", "-q"};
+	char text[2048], file[PATH_MAX] = "", prefix[PATH_MAX] = "";
+	size_t n = 3;
+
+	*said = '\0';
+	if (lb->main)
+		(void)snprintf(file, sizeof file, "%s", lb->main);
+	if (!lb->conf->container)
+		started_with(lb, *file ? NULL : file, prefix);
+	if (*file) {
+		argv[n++] = "-c";
+		argv[n++] = file;
+	}
+	if (*prefix) {
+		argv[n++] = "-p";
+		argv[n++] = prefix;
+	}
+	if (lb->conf->container)
+		return test_inside(lb, argv, said, size, err);
+	const int rc = lb_file_run(lb->means->tasks, programs, argv, TEST_MS, text, sizeof text, err);
+	if (rc < 0)
+		return err_prefix(err, "lb %s", lb->conf->name);
+	first_fault(text, said, size);
+	return rc != 0;
 }
 
 int nginx_hup(struct lb *lb, struct err *err)

@@ -12,13 +12,12 @@
 
 #include "base/banned.h"
 
-#define ASK_MS 5000
+#define ASK_MS 3000
 #define STEP_MS 2
 #define STEP_MAX_MS 40
-#define TAKE_MS 10000 /* for nginx to load what it was told to */
-#define DISTANCE_MS                                                                                     \
-	1000 /* between two reloads while clients are connected: each costs worker processes, and with kept \
-	      * connections about one of them is closed in its client's face */
+#define TAKE_MS 10000    /* for nginx to load what it was told to */
+#define DISTANCE_MS 1000 /* between two reloads when workers of before the last one still work */
+#define TOLD_MS 120      /* nginx tells old workers to end 100 ms after it started new ones */
 
 struct gen {
 	int64_t number;
@@ -298,42 +297,44 @@ static int write_routes(struct lb *lb, const struct refusal *r, struct err *err)
 
 /* ---- a reload ---- */
 
-/* Is anybody but us connected? */
-static bool has_clients(const struct lb *lb)
+/* Workers of how many generations live is what reloads cost. So before one, the workers of the last have to be gone, or
+ * a second has to be over since; over all processes. */
+static void breathe(struct lb *lb, const struct gen *before)
 {
-	struct buf reply = BUF_INIT(4096);
-	struct err ignored;
-	long active = 2;
+	const int64_t written = (int64_t)before->st.st_mtim.tv_sec * 1000 + before->st.st_mtim.tv_nsec / 1000000;
+	struct nginx_workers ending = {0};
+	int64_t since = clock_now_ms() - written;
 
-	if (*lb->base && nginx_ask(lb, "/as-status", &reply, &ignored) == 0 && reply.n)
-		(void)sscanf(reply.p, "Active connections: %ld", &active);
-	buf_release(&reply);
-	return active > 1;
-}
-
-/* At most one reload a second, over all processes, while it can disturb anybody. */
-static void breathe(const struct lb *lb, const struct gen *before)
-{
-	const int64_t written =
-		before->there ? (int64_t)before->st.st_mtim.tv_sec * 1000 + before->st.st_mtim.tv_nsec / 1000000 : 0;
-	const int64_t since = clock_now_ms() - written;
-
-	if (since >= 0 && since < DISTANCE_MS && has_clients(lb))
-		tasks_sleep(lb->means->tasks, DISTANCE_MS - since);
+	if (!before->there || since < 0)
+		return;
+	if (since < TOLD_MS)
+		tasks_sleep(lb->means->tasks, TOLD_MS - since);
+	for (; (since = clock_now_ms() - written) >= 0 && since < DISTANCE_MS; tasks_sleep(lb->means->tasks, STEP_MAX_MS)) {
+		nginx_workers_find(lb, &ending, true);
+		const bool gone = ending.known && !ending.n;
+		nginx_workers_release(&ending);
+		if (gone)
+			return;
+	}
 }
 
 static int64_t step(int64_t ms) { return ms * 3 / 2 + 1 < STEP_MAX_MS ? ms * 3 / 2 + 1 : STEP_MAX_MS; }
+
+static int not_included(const struct lb *lb, struct err *err)
+{
+	return err_set(err, ERR_CONFIG,
+	               "lb %s: nginx does not read the folder: add `include %s/as-*.conf;` within http { } of its "
+	               "configuration",
+	               lb->conf->name, lb->path);
+}
 
 static int not_loaded(const struct lb *lb, int64_t want, int64_t got, struct err *err)
 {
 	struct nginx_operator is;
 
 	nginx_look(lb, &is);
-	if (is.read && !is.included)
-		return err_set(err, ERR_CONFIG,
-		               "lb %s: nginx does not read the folder: add `include %s/as-*.conf;` within http { } of its "
-		               "configuration",
-		               lb->conf->name, lb->path);
+	if (lb->main && is.read && !is.included)
+		return not_included(lb, err);
 	return err_set(err, ERR_REMOTE,
 	               "lb %s: nginx was told to load generation %lld, but serves %lld after %d s: is `include "
 	               "%s/as-*.conf;` within its http { }? Its error log says why",
@@ -369,16 +370,9 @@ static int await(struct lb *lb, int64_t number, struct err *err)
 
 static int reload(struct lb *lb, const struct gen *before, int64_t number, struct err *err)
 {
-	struct nginx_operator is;
-
 	breathe(lb, before);
 	nginx_workers_release(&lb->old);
 	nginx_workers_find(lb, &lb->old, false);
-	if (!*lb->base) {
-		nginx_look(lb, &is);
-		if (is.read && !is.included)
-			return not_loaded(lb, number, -1, err);
-	}
 	if (nginx_hup(lb, err) < 0)
 		return -1;
 	lb->rounds++;
@@ -411,10 +405,7 @@ static int missing_include(const struct lb *lb, const char *said, struct err *er
 	nginx_look(lb, &is);
 	if (!strstr(said, "unknown \"as_gen\" variable") || (is.read && is.included))
 		return 0;
-	return err_set(err, ERR_CONFIG,
-	               "lb %s: nginx's configuration uses $as_gen, but does not read the folder: add `include "
-	               "%s/as-*.conf;` within http { }",
-	               lb->conf->name, lb->path);
+	return not_included(lb, err);
 }
 
 /* For the way back. */
@@ -435,6 +426,7 @@ static void remember(struct lb *lb)
 
 static int before(struct lb *lb, struct err *err)
 {
+	struct nginx_operator is;
 	char said[NGINX_TEXT];
 	int64_t number;
 
@@ -443,6 +435,9 @@ static int before(struct lb *lb, struct err *err)
 	if (settle(lb, err) < 0)
 		return -1;
 	remember(lb);
+	nginx_look(lb, &is);
+	if (lb->main && is.read && !is.included)
+		return not_included(lb, err);
 	const int rc = nginx_test(lb, said, sizeof said, err);
 	if (rc <= 0 || wants_upstream(lb, said))
 		return rc < 0 ? -1 : 0;

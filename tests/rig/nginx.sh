@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # nginx with an upstream web that has no server yet (502). Exports AS_RIG_NGINX_URL, AS_RIG_NGINX_DIR (its
-# prefix: as-*.conf in it is included), AS_RIG_NGINX_CONF and AS_RIG_NGINX_PID (the master's).
+# prefix: as-*.conf in it is included), AS_RIG_NGINX_CONF, AS_RIG_NGINX_LOG and AS_RIG_NGINX_PID (the master's).
 # `nginx -p DIR/ -e stderr -c CONF -t` tests the configuration.
 
 nginx_up() {
@@ -15,6 +15,7 @@ nginx_up() {
 		pid $dir/nginx.pid;
 		events {}
 		http {
+		    log_format as '\$msec \$upstream_addr \$upstream_response_time \$status';
 		    access_log off;
 		    client_body_temp_path $dir/tmp/body;
 		    proxy_temp_path $dir/tmp/proxy;
@@ -27,6 +28,7 @@ nginx_up() {
 		        location = /as-gen { return 200 "\$as_gen\n"; }
 		        location = /as-status { stub_status; }
 		        location / {
+		            access_log $dir/access.log as;
 		            proxy_pass http://web;
 		            proxy_http_version 1.1;
 		            proxy_set_header Connection "";
@@ -45,5 +47,6 @@ nginx_up() {
 	rig_export "AS_RIG_${server^^}_URL" "http://127.0.0.1:$port"
 	rig_export "AS_RIG_${server^^}_DIR" "$dir"
 	rig_export "AS_RIG_${server^^}_CONF" "$dir/nginx.conf"
+	rig_export "AS_RIG_${server^^}_LOG" "$dir/access.log"
 	rig_export "AS_RIG_${server^^}_PID" "$RIG_PID"
 }
