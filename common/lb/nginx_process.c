@@ -28,15 +28,16 @@ static const char *const programs[] = {"nginx", "/usr/sbin/nginx", "/usr/local/s
 
 /* ---- the test ---- */
 
-/* "nginx: [emerg] unknown directive ... in FILE:1", the first such line, else the last line. */
+/* "nginx: [emerg] 12#12: unknown directive ... in FILE:1", of the first such line; else the first line. */
 static void first_fault(const char *text, char *said, size_t size)
 {
 	const char *line = strstr(text, "[emerg]");
 
 	if (line)
-		line += strlen("[emerg] ");
+		line += strlen("[emerg] ") + strspn(line + strlen("[emerg] "), "0123456789#:");
 	else
 		line = text;
+	line += strspn(line, " ");
 	(void)snprintf(said, size, "%.*s", (int)strcspn(line, "\n"), line);
 	for (char *c = said; *c; c++)
 		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
