@@ -17,7 +17,7 @@ teardown() { wipe; }
 nginx_image() (
 	set -e
 	dir=$BATS_FILE_TMPDIR/image
-	mkdir -p "$dir"/root/{bin,usr/sbin,etc,tmp,var/log/nginx,var/lib/nginx} "$dir/out"
+	mkdir -p "$dir"/root/{bin,run,usr/sbin,etc,tmp,var/log/nginx,var/lib/nginx} "$dir/out"
 	PATH=$PATH:/usr/sbin
 	cp "$(command -v nginx)" "$dir/root/usr/sbin/nginx"
 	cp "$(command -v busybox)" "$dir/root/bin/busybox"
