@@ -24,13 +24,14 @@ envoy_conf() {
 		        typed_config:
 		          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
 		          stat_prefix: web
+		          delayed_close_timeout: 0.05s
 		          rds: { route_config_name: as, config_source: { $(envoy_source as-routes.json) } }
 		          http_filters:
 		          - name: router
 		            typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
 		  clusters:
 		  - { name: web, $common, ignore_health_on_host_removal: true, $checks, eds_cluster_config: { eds_config: { $(envoy_source web.json) } } }
-		  - { name: kept, $common, $checks, eds_cluster_config: { eds_config: { $(envoy_source kept.json) } } }
+		  - { name: kept, $common, ${checks/interval: 0.5s/interval: 0.2s, no_traffic_interval: 0.2s}, eds_cluster_config: { eds_config: { $(envoy_source kept.json) } } }
 		  - { name: bare, $common, eds_cluster_config: { eds_config: { $(envoy_source bare.json) } } }
 	END
 }
