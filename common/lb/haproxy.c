@@ -28,43 +28,48 @@ static struct lb *haproxy_open(const struct conf_lb *conf, const struct lb_means
 static void haproxy_close(struct lb *lb) { free(lb); }
 
 /* The open sessions come from another table; a server that appeared in between has -1. */
-static int add_sessions(struct lb *lb, const char *backend, struct lb_list *list, struct err *err)
+static int add_sessions(struct lb *lb, const char *backend, struct haproxy_entry *v, size_t n, struct err *err)
 {
 	struct haproxy_table t;
 	const int rc = haproxy_stats(&lb->peer, backend, &t, err);
 
 	while (rc == 0 && haproxy_row(&t))
-		for (size_t i = 0; i < list->n; i++)
-			if (strcmp(list->v[i].name, haproxy_cell(&t, "svname")) == 0)
-				list->v[i].sessions = haproxy_number(&t, "scur", -1);
+		for (size_t i = 0; i < n; i++)
+			if (strcmp(v[i].real, haproxy_cell(&t, "svname")) == 0)
+				v[i].server.sessions = haproxy_number(&t, "scur", -1);
 	haproxy_table_release(&t);
 	return rc;
 }
 
 static int haproxy_list(struct lb *lb, const char *backend, struct lb_list *out, struct err *err)
 {
+	struct haproxy_entry *v = NULL;
 	struct haproxy_table t;
-	struct haproxy_entry e;
+	size_t n = 0;
 
 	*out = (struct lb_list){0};
 	if (lb_check_names(lb->peer.conf, backend, NULL, err) < 0)
 		return -1;
 	int rc = haproxy_servers(&lb->peer, backend, &t, err);
 	while (rc == 0 && haproxy_row(&t)) {
-		struct lb_server *more = realloc(out->v, (out->n + 1) * sizeof *more);
+		struct haproxy_entry *more = realloc(v, (n + 1) * sizeof *more);
 		if (!more) {
 			rc = err_set(err, ERR_TEMPORARY, "out of memory");
 			break;
 		}
-		out->v = more;
-		haproxy_read_entry(&t, &e);
-		out->v[out->n++] = e.server;
+		v = more;
+		haproxy_read_entry(&t, &v[n++]);
 	}
 	haproxy_table_release(&t);
-	if (rc == 0 && out->n)
-		rc = add_sessions(lb, backend, out, err);
-	if (rc < 0)
-		lb_list_release(out);
+	if (rc == 0)
+		rc = haproxy_look_for_slots(lb, v, n, err);
+	if (rc == 0 && n)
+		rc = add_sessions(lb, backend, v, n, err);
+	if (rc == 0 && n && !(out->v = calloc(n, sizeof *out->v)))
+		rc = err_set(err, ERR_TEMPORARY, "out of memory");
+	for (; rc == 0 && out->n < n; out->n++)
+		out->v[out->n] = v[out->n].server;
+	free(v);
 	return rc;
 }
 
@@ -94,10 +99,10 @@ static int attach_once(struct lb *lb, const char *backend, const struct lb_serve
 	const int was = haproxy_put(lb, backend, want, gate_ms, &e, result, err);
 	if (was < 0)
 		return -1;
-	const int rc = haproxy_admit(lb, backend, want, was ? &e : NULL, gate_ms, result, err);
+	const int rc = haproxy_admit(lb, want, &e, was, gate_ms, result, err);
 	if (rc < 0 || rc == 2)
 		return rc < 0 ? -1 : 1;
-	if (rc == 1 && haproxy_take_out(lb, backend, want->name, HAPROXY_FORCE_MS, &forced, &fault) < 0)
+	if (rc == 1 && haproxy_take_out(lb, &e, HAPROXY_FORCE_MS, &forced, &fault) < 0)
 		return err_prefix(err, "%s; and before", fault.message);
 	if (rc == 0)
 		change.up = want;
@@ -142,11 +147,11 @@ static int haproxy_drain(struct lb *lb, const char *backend, const char *name, i
 	if (rc == 0)
 		return 0;
 	lb_place(&e.server, result->address);
-	if (!result->already && haproxy_order(&lb->peer, backend, err, "set server %s/%s state drain", backend, name) < 0)
+	if (!result->already && haproxy_order(&lb->peer, backend, err, "set server %s/%s state drain", backend, e.real) < 0)
 		return -1;
-	while (haproxy_busy(lb, backend, name, &work, err) == 0) {
+	while (haproxy_busy(lb, backend, e.real, &work, err) == 0) {
 		if (!work)
-			work = haproxy_busy_before(lb, backend, name);
+			work = haproxy_busy_before(lb, backend, e.real);
 		if (work && clock_monotonic_ms() < deadline) {
 			haproxy_wait_step(lb, &step, HAPROXY_STEP_MAX_MS);
 			continue;
@@ -164,17 +169,18 @@ static int haproxy_detach(struct lb *lb, const char *backend, const char *name, 
 {
 	struct haproxy_change change = {.up = NULL};
 	struct haproxy_entry e;
+	int rc;
 
-	*result = (struct lb_result){0};
+	*result = (struct lb_result){.already = true};
 	if (lb_check_names(lb->peer.conf, backend, name, err) < 0)
 		return -1;
-	const int rc = haproxy_find(lb, backend, name, &e, err);
-	if (rc < 0)
-		return -1;
-	result->already = rc == 0;
-	if (rc == 1) {
+	/* Twice: after a reload with a state file it may be in its slot and in a line of its own. */
+	for (int i = 0; i < 2 && (rc = haproxy_find(lb, backend, name, &e, err)) != 0; i++) {
+		if (rc < 0)
+			return -1;
+		result->already = false;
 		lb_place(&e.server, result->address);
-		if (haproxy_take_out(lb, backend, name, wait_ms, &result->forced, err) < 0)
+		if (haproxy_take_out(lb, &e, wait_ms, &result->forced, err) < 0)
 			return -1;
 	}
 	save(lb, backend, &change,

@@ -147,13 +147,28 @@ static bool is_marker(const struct haproxy_line *l, const char *kind, const char
 	return haproxy_is_line(l, marker);
 }
 
+/* "# as-lb slot SLOT NAME" */
+static bool read_slot(const struct haproxy_line *l, struct haproxy_slot *s)
+{
+	char text[2 * LB_NAME + 32];
+
+	if (!haproxy_begins(l, "#", "as-lb") || l->nword >= sizeof text)
+		return false;
+	memcpy(text, l->word, l->nword);
+	text[l->nword] = '\0';
+	return sscanf(text, "# as-lb slot %63s %63s", s->slot, s->name) == 2 && lb_safe_name(s->slot) &&
+	       lb_is_ours(s->name);
+}
+
 static bool is_our_server(const struct haproxy_line *l)
 {
+	struct haproxy_slot slot;
+
 	const char *p = l->word, *end = l->word + l->nword;
 	char name[LB_NAME];
 
 	if (!haproxy_begins(l, "server", ""))
-		return false;
+		return read_slot(l, &slot);
 	p += strlen("server");
 	const size_t n = next_word(&p, end);
 	if (n >= sizeof name)
@@ -169,6 +184,7 @@ static int find_block(const struct haproxy_config *c, const char *backend, struc
 {
 	const char *at = c->text.p, *end = c->text.p + c->text.n;
 	bool inside = false, section = false;
+	struct haproxy_slot slot;
 	struct haproxy_line l;
 
 	*b = (struct block){.there = false};
@@ -187,7 +203,7 @@ static int find_block(const struct haproxy_config *c, const char *backend, struc
 		} else if (inside && is_marker(&l, "end", backend)) {
 			inside = false;
 			b->to = (size_t)(l.at - c->text.p);
-		} else if (inside && (haproxy_begins(&l, "#", "as-lb") || is_section(&l))) {
+		} else if (inside && !read_slot(&l, &slot) && (haproxy_begins(&l, "#", "as-lb") || is_section(&l))) {
 			break;
 		}
 	}
@@ -241,6 +257,32 @@ int haproxy_config_servers(struct haproxy_config *c, const char *backend, char *
 		haproxy_splice(c, b.from, b.to, text.p, text.n);
 	buf_release(&text);
 	return rc;
+}
+
+int haproxy_config_slots(const struct haproxy_config *c, struct haproxy_slot **v, size_t *n, struct err *err)
+{
+	const char *at = c->text.p, *end = c->text.p + c->text.n;
+	struct haproxy_slot s = {.backend = ""};
+	struct haproxy_line l;
+
+	*v = NULL;
+	*n = 0;
+	while (haproxy_next_line(&at, end, &l)) {
+		if (is_section(&l)) {
+			const char *word = l.word;
+			word += next_word(&word, l.word + l.nword);
+			const size_t w = next_word(&word, l.word + l.nword);
+			(void)snprintf(s.backend, sizeof s.backend, "%.*s", w < LB_NAME ? (int)w : 0, word);
+		}
+		if (!read_slot(&l, &s))
+			continue;
+		struct haproxy_slot *more = realloc(*v, (*n + 1) * sizeof *more);
+		if (!more)
+			return err_set(err, ERR_TEMPORARY, "out of memory");
+		*v = more;
+		more[(*n)++] = s;
+	}
+	return 0;
 }
 
 /* ---- the file ---- */

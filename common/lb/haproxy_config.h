@@ -10,7 +10,7 @@
  *         mode http
  *         balance roundrobin
  *         # as-lb begin web
- *         server as-0123456789ab 127.0.0.1:19001 check inter 200ms rise 1 fall 3 weight 100
+ *         server as-0123456789ab 127.0.0.1:19001 check inter 200ms rise 1 fall 3 weight 100 pool-max-conn 0
  *         # as-lb end web
  *     # as-lb backends end
  *
@@ -45,11 +45,17 @@ int haproxy_config_open(struct haproxy_config *c, struct tasks *tasks, const cha
 int haproxy_config_read(struct haproxy_config *c, const char *path, struct err *err);
 void haproxy_config_close(struct haproxy_config *c);
 
-/* Makes the server lines of the backend's block these (n of them, without indentation and newline); other lines of the
- * block come first, in their order. 0; 1 when the backend has no block, which is made with `add`; -1: CONFIG when its
- * markers do not make a block inside its section, or it has no section to make one in. */
+/* Makes the lines of servers and slots of the backend's block these (n of them, without indentation and newline); other
+ * lines of the block come first, in their order. 0; 1 when the backend has no block, which is made with `add`; -1:
+ * CONFIG when its markers do not make a block inside its section, or it has no section to make one in. */
 int haproxy_config_servers(struct haproxy_config *c, const char *backend, char *const *lines, size_t n, bool add,
                            struct err *err);
+
+/* The slots that blocks name, in the order of the file. Give *v to free(3) whatever the result. */
+struct haproxy_slot {
+	char backend[LB_NAME], slot[LB_NAME], name[LB_NAME];
+};
+int haproxy_config_slots(const struct haproxy_config *c, struct haproxy_slot **v, size_t *n, struct err *err);
 
 bool haproxy_config_changed(const struct haproxy_config *c);
 /* Puts the new text in the place of the file, synced, with its mode and owner; nothing when it is unchanged. REFUSED

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "lb/probe.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,6 +44,7 @@ void haproxy_read_entry(const struct haproxy_table *t, struct haproxy_entry *e)
 	s->weight = (unsigned)haproxy_number(t, "srv_uweight", 0);
 	s->state = state_of(op, haproxy_number(t, "srv_admin_state", ADMIN_MAINT));
 	s->ours = lb_is_ours(haproxy_cell(t, "srv_name"));
+	(void)snprintf(e->real, sizeof e->real, "%s", s->name);
 	if (lb_safe_name(haproxy_cell(t, "be_name")))
 		(void)snprintf(e->backend, sizeof e->backend, "%s", haproxy_cell(t, "be_name"));
 	s->sessions = -1;
@@ -50,32 +52,55 @@ void haproxy_read_entry(const struct haproxy_table *t, struct haproxy_entry *e)
 	e->checked = haproxy_number(t, "srv_check_state", 0) & CHECK_CONFIGURED;
 }
 
-int haproxy_find(struct lb *lb, const char *backend, const char *name, struct haproxy_entry *e, struct err *err)
+/* 1 and *e, 0, -1; by HAProxy's own name for it. *others: there are servers that are not ours, such as slots. */
+static int find_real(struct lb *lb, const char *backend, const char *real, struct haproxy_entry *e, bool *others,
+                     struct err *err)
 {
+	struct haproxy_entry each;
 	struct haproxy_table t;
-	int rc = haproxy_servers(&lb->peer, backend, &t, err);
 
-	while (rc == 0 && haproxy_row(&t)) {
-		if (strcmp(haproxy_cell(&t, "srv_name"), name) != 0)
+	*others = false;
+	int rc = haproxy_servers(&lb->peer, backend, &t, err);
+	while (rc >= 0 && haproxy_row(&t)) {
+		haproxy_read_entry(&t, &each);
+		*others |= !each.server.ours;
+		if (strcmp(haproxy_cell(&t, "srv_name"), real) != 0)
 			continue;
-		haproxy_read_entry(&t, e);
+		*e = each;
 		rc = 1;
 	}
 	haproxy_table_release(&t);
 	return rc;
 }
 
+/* A server of ours that no row has may be in a slot. */
+int haproxy_find(struct lb *lb, const char *backend, const char *name, struct haproxy_entry *e, struct err *err)
+{
+	char slot[LB_NAME];
+	bool others;
+
+	int rc = find_real(lb, backend, name, e, &others, err);
+	if (rc != 0 || !others || !haproxy_slot_of(lb, backend, name, slot))
+		return rc;
+	rc = find_real(lb, backend, slot, e, &others, err);
+	if (rc != 1 || haproxy_is_free(e))
+		return rc < 0 ? -1 : 0;
+	(void)snprintf(e->server.name, sizeof e->server.name, "%s", name);
+	e->server.ours = true;
+	return 1;
+}
+
 /* A connection kept for the next request is in
  * neither number (seen with http-reuse safe, never and always): it is no work, and HAProxy closes it when the server
  * goes into maintenance. */
-int haproxy_busy(struct lb *lb, const char *backend, const char *name, int64_t *work, struct err *err)
+int haproxy_busy(struct lb *lb, const char *backend, const char *real, int64_t *work, struct err *err)
 {
 	struct haproxy_table t;
 	const int rc = haproxy_stats(&lb->peer, backend, &t, err);
 
 	*work = 0;
 	while (rc == 0 && haproxy_row(&t)) {
-		if (strcmp(haproxy_cell(&t, "svname"), name) != 0)
+		if (strcmp(haproxy_cell(&t, "svname"), real) != 0)
 			continue;
 		const int64_t sessions = haproxy_number(&t, "scur", 0);
 		const int64_t used = haproxy_number(&t, "used_conn_cur", 0);
@@ -137,8 +162,8 @@ static int add(struct lb *lb, const char *backend, const struct lb_server *want,
 
 	lb_place(want, place);
 	for (unsigned id = server_id(want->name); rc == 0; id++) {
-		rc = ask(lb, &answer, err, "add server %s/%s %s " HAPROXY_CHECKS " weight %u id %u", backend, want->name, place,
-		         want->weight, id);
+		rc = ask(lb, &answer, err, "add server %s/%s %s " HAPROXY_CHECKS " weight %u " HAPROXY_POOL " id %u", backend,
+		         want->name, place, want->weight, id);
 		if (rc < 0 || haproxy_says(&answer, "New server registered."))
 			break;
 		if (haproxy_says(&answer, "Already exists a server with the same name"))
@@ -152,41 +177,55 @@ static int add(struct lb *lb, const char *backend, const struct lb_server *want,
 	return rc;
 }
 
-/* Maintenance, then `del server` until HAProxy does it: it refuses while the server has sessions or idle connections,
- * of which it closes the latter. What is at work at the deadline is cut. */
-int haproxy_take_out(struct lb *lb, const char *backend, const char *name, int64_t wait_ms, bool *forced,
-                     struct err *err)
+/* One try to take out what is in maintenance. 0: it is out; 1: connections hold it; -1. */
+static int try_out(struct lb *lb, const struct haproxy_entry *e, int64_t *work, struct err *err)
 {
+	static const struct lb_server nobody = {.address = HAPROXY_FREE_ADDRESS, .port = HAPROXY_FREE_PORT};
 	struct buf answer = BUF_INIT(LB_REPLY_MAX);
+
+	if (strcmp(e->real, e->server.name) != 0) {
+		const int is_busy = haproxy_busy(lb, e->backend, e->real, work, err);
+		return is_busy < 0 ? -1 : *work ? 1 : haproxy_fill_slot(lb, e->backend, e->real, &nobody, err);
+	}
+	*work = -1;
+	int rc = ask(lb, &answer, err, "del server %s/%s", e->backend, e->real);
+	if (rc == 0 && haproxy_says(&answer, "still has connections"))
+		rc = 1;
+	else if (rc == 0 && !haproxy_says(&answer, "Server deleted.") && !haproxy_says(&answer, "No such server"))
+		rc = haproxy_complain(&lb->peer, e->backend, &answer, err);
+	buf_release(&answer);
+	return rc;
+}
+
+/* Maintenance, then `del server` until HAProxy does it: it refuses while the server has sessions or idle connections,
+ * of which it closes the latter. A slot stays and gets back its address. What is at work at the deadline is cut. */
+int haproxy_take_out(struct lb *lb, const struct haproxy_entry *e, int64_t wait_ms, bool *forced, struct err *err)
+{
 	int64_t deadline = clock_monotonic_ms() + wait_ms, work, step = HAPROXY_STEP_MS;
 	bool last = false;
 
-	int rc = haproxy_order(&lb->peer, backend, err, "set server %s/%s state maint", backend, name);
-	if (rc < 0 && err->code == ERR_NOT_FOUND)
-		return 0;
-	while (rc == 0) {
-		rc = ask(lb, &answer, err, "del server %s/%s", backend, name);
-		if (rc < 0 || haproxy_says(&answer, "Server deleted.") || haproxy_says(&answer, "No such server"))
-			break;
-		if (!haproxy_says(&answer, "still has connections")) {
-			rc = haproxy_complain(&lb->peer, backend, &answer, err);
-		} else if (clock_monotonic_ms() < deadline) {
+	int rc = haproxy_order(&lb->peer, e->backend, err, "set server %s/%s state maint", e->backend, e->real);
+	if (rc < 0)
+		return err->code == ERR_NOT_FOUND ? 0 : -1;
+	while ((rc = try_out(lb, e, &work, err)) == 1) {
+		if (clock_monotonic_ms() < deadline) {
 			haproxy_wait_step(lb, &step, HAPROXY_STEP_MAX_MS);
-		} else if (last) {
-			rc = err_set(err, ERR_TEMPORARY, "lb %s: backend %s: server %s is in maintenance, but keeps connections",
-			             lb->peer.conf->name, backend, name);
-		} else {
-			last = true;
-			deadline = clock_monotonic_ms() + HAPROXY_FORCE_MS;
-			rc = haproxy_busy(lb, backend, name, &work, err);
-			if (rc < 0 || !work)
-				continue;
-			*forced = true;
-			rc = haproxy_order(&lb->peer, backend, err, "shutdown sessions server %s/%s", backend, name);
-			step = HAPROXY_STEP_MS;
+			continue;
 		}
+		if (last)
+			return err_set(err, ERR_TEMPORARY, "lb %s: backend %s: server %s is in maintenance, but keeps connections",
+			               lb->peer.conf->name, e->backend, e->server.name);
+		last = true;
+		deadline = clock_monotonic_ms() + HAPROXY_FORCE_MS;
+		if (work < 0 && haproxy_busy(lb, e->backend, e->real, &work, err) < 0)
+			return -1;
+		if (!work)
+			continue;
+		*forced = true;
+		if (haproxy_order(&lb->peer, e->backend, err, "shutdown sessions server %s/%s", e->backend, e->real) < 0)
+			return -1;
+		step = HAPROXY_STEP_MS;
 	}
-	buf_release(&answer);
 	return rc;
 }
 
@@ -201,21 +240,23 @@ static int start_checks(struct lb *lb, const char *backend, const char *name, bo
 }
 
 /* Waits for a passed check until the deadline. 0, 1 when the time ran out, 2 when the server went away, -1. */
-static int gate(struct lb *lb, const char *backend, const char *name, int64_t deadline, struct err *err)
+static int gate(struct lb *lb, const struct lb_server *want, const struct haproxy_entry *e, int64_t deadline,
+                struct err *err)
 {
 	int64_t step = HAPROXY_STEP_MS;
-	struct haproxy_entry e;
+	struct haproxy_entry now;
+	bool others;
 
 	for (;;) {
-		const int rc = haproxy_find(lb, backend, name, &e, err);
+		const int rc = find_real(lb, e->backend, e->real, &now, &others, err);
 		if (rc < 0)
 			return -1;
-		if (rc == 0) {
+		if (rc == 0 || !lb_same_place(&now.server, want)) {
 			err_set(err, ERR_CONFLICT, "lb %s: backend %s: somebody else removed server %s meanwhile",
-			        lb->peer.conf->name, backend, name);
+			        lb->peer.conf->name, e->backend, want->name);
 			return 2;
 		}
-		if (e.passed || !e.checked)
+		if (now.passed || !now.checked)
 			return 0;
 		if (clock_monotonic_ms() >= deadline)
 			return 1;
@@ -224,18 +265,19 @@ static int gate(struct lb *lb, const char *backend, const char *name, int64_t de
 }
 
 /* Traffic in, and HAProxy's word that it is so. */
-static int let_in(struct lb *lb, const char *backend, const char *name, struct err *err)
+static int let_in(struct lb *lb, const struct haproxy_entry *e, struct err *err)
 {
-	struct haproxy_entry e;
+	struct haproxy_entry now;
+	bool others;
 
-	if (haproxy_order(&lb->peer, backend, err, "set server %s/%s state ready", backend, name) < 0)
+	if (haproxy_order(&lb->peer, e->backend, err, "set server %s/%s state ready", e->backend, e->real) < 0)
 		return -1;
-	const int rc = haproxy_find(lb, backend, name, &e, err);
+	const int rc = find_real(lb, e->backend, e->real, &now, &others, err);
 	if (rc < 0)
 		return -1;
-	if (rc == 0 || e.server.state != LB_UP)
+	if (rc == 0 || now.server.state != LB_UP)
 		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: server %s was made ready, but is %s", lb->peer.conf->name,
-		               backend, name, rc ? lb_state_name(e.server.state) : "gone");
+		               e->backend, e->server.name, rc ? lb_state_name(now.server.state) : "gone");
 	return 0;
 }
 
@@ -255,43 +297,92 @@ static void last_check(struct lb *lb, const char *backend, const char *name, cha
 	haproxy_table_release(&t);
 }
 
-static int not_healthy(struct lb *lb, const char *backend, const struct lb_server *want, int64_t gate_ms,
+static int not_healthy(struct lb *lb, const struct lb_server *want, const struct haproxy_entry *e, int64_t gate_ms,
                        struct err *err)
 {
 	char check[64], place[LB_PLACE];
 
-	last_check(lb, backend, want->name, check, sizeof check);
+	last_check(lb, e->backend, e->real, check, sizeof check);
 	lb_place(want, place);
 	return err_set(
 		err, ERR_UNAVAILABLE,
 		"lb %s: backend %s: server %s at %s did not pass a health check within %g s (the last one: %s); does "
 		"HAProxy reach that address, and is the service listening there?",
-		lb->peer.conf->name, backend, want->name, place, (double)gate_ms / 1000, check);
+		lb->peer.conf->name, e->backend, want->name, place, (double)gate_ms / 1000, check);
+}
+
+/* 1: it was changed, 0: it is so; a balance rule without weights keeps its own. */
+static int weigh(struct lb *lb, const struct lb_server *want, const struct haproxy_entry *e, struct lb_result *result,
+                 struct err *err)
+{
+	struct err why;
+
+	if (e->server.weight == want->weight)
+		return 0;
+	if (haproxy_order(&lb->peer, e->backend, &why, "set server %s/%s weight %u", e->backend, e->real, want->weight) ==
+	    0)
+		return 1;
+	if (!strstr(why.message, "static LB algorithm")) {
+		*err = why;
+		return -1;
+	}
+	if (want->weight != 100)
+		(void)snprintf(result->note, sizeof result->note,
+		               "its weight stays %u: the backend's balance rule knows no other", e->server.weight);
+	return 0;
 }
 
 /* An entry that takes traffic already stays in: when it is down, HAProxy itself keeps requests away and lets them in
  * when it recovers. */
-int haproxy_admit(struct lb *lb, const char *backend, const struct lb_server *want, const struct haproxy_entry *is,
-                  int64_t gate_ms, struct lb_result *result, struct err *err)
+int haproxy_admit(struct lb *lb, const struct lb_server *want, const struct haproxy_entry *e, bool was, int64_t gate_ms,
+                  struct lb_result *result, struct err *err)
 {
 	const int64_t deadline = clock_monotonic_ms() + gate_ms;
-	const bool serving = is && (is->server.state == LB_UP || is->server.state == LB_DOWN);
-	const bool weighed = !is || is->server.weight == want->weight;
+	const bool serving = was && (e->server.state == LB_UP || e->server.state == LB_DOWN);
 
-	if (!weighed &&
-	    haproxy_order(&lb->peer, backend, err, "set server %s/%s weight %u", backend, want->name, want->weight) < 0)
+	const int weighed = weigh(lb, want, e, result, err);
+	if (weighed < 0)
 		return -1;
-	result->already = serving && weighed;
-	if (serving && is->server.state == LB_UP)
+	result->already = serving && !weighed;
+	if (serving && e->server.state == LB_UP)
 		return 0;
-	if (!serving && (!is || is->checked) && start_checks(lb, backend, want->name, is != NULL, err) < 0)
+	/* Without a check of HAProxy's own. */
+	if (!serving && !e->checked && lb_probe(lb->peer.conf, lb->peer.tasks, e->backend, want, gate_ms, err) < 0)
+		return err->code == ERR_UNAVAILABLE ? 1 : -1;
+	if (!serving && e->checked &&
+	    start_checks(lb, e->backend, e->real, was || strcmp(e->real, want->name) != 0, err) < 0)
 		return -1;
-	const int rc = gate(lb, backend, want->name, deadline, err);
+	const int rc = gate(lb, want, e, deadline, err);
 	if (rc == 0)
-		return serving ? 0 : let_in(lb, backend, want->name, err);
+		return serving ? 0 : let_in(lb, e, err);
 	if (rc == 1)
-		not_healthy(lb, backend, want, gate_ms, err);
+		not_healthy(lb, want, e, gate_ms, err);
 	return rc == 1 && serving ? -1 : rc;
+}
+
+/* Where the balance rule takes no server at run time: into a slot, or the error of `add`. */
+static int into_slot(struct lb *lb, const char *backend, const struct lb_server *want, struct haproxy_entry *e,
+                     struct err *err)
+{
+	struct haproxy_change change = {.what = HAPROXY_SLOT, .backend = backend, .up = want};
+	struct err why = {0};
+	bool others;
+
+	if (!lb->peer.conf->config)
+		return -1;
+	if (haproxy_change(lb, &change, &why) < 0) {
+		if (why.code != ERR_NOT_FOUND) /* there are no slots: what `add` said */
+			*err = why;
+		return -1;
+	}
+	const int rc = find_real(lb, backend, change.slot, e, &others, err);
+	if (rc < 0)
+		return -1;
+	if (rc == 0 || !lb_same_place(&e->server, want))
+		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: somebody else changed %s meanwhile", lb->peer.conf->name,
+		               backend, change.slot);
+	(void)snprintf(e->server.name, sizeof e->server.name, "%s", want->name);
+	return 0;
 }
 
 /* More than one round only when another writer is at the same entry. */
@@ -303,11 +394,19 @@ int haproxy_put(struct lb *lb, const char *backend, const struct lb_server *want
 		if (rc < 0 || (rc == 1 && lb_same_place(want, &e->server)))
 			return rc;
 		/* It moved: the container was restarted with another address, and its old one may be a stranger's. */
-		if (rc == 1 && haproxy_take_out(lb, backend, want->name, wait_ms, &result->forced, err) < 0)
+		if (rc == 1 && haproxy_take_out(lb, e, wait_ms, &result->forced, err) < 0)
 			return -1;
 		rc = add(lb, backend, want, err);
-		if (rc <= 0)
-			return rc;
+		if (rc < 0 && err->code == ERR_REFUSED)
+			return into_slot(lb, backend, want, e, err);
+		if (rc < 0)
+			return -1;
+		if (rc == 0) {
+			*e = (struct haproxy_entry){.server = *want, .checked = true};
+			(void)snprintf(e->backend, sizeof e->backend, "%s", backend);
+			(void)snprintf(e->real, sizeof e->real, "%s", want->name);
+			return 0;
+		}
 	}
 	return err_set(err, ERR_CONFLICT, "lb %s: backend %s: somebody else keeps changing server %s", lb->peer.conf->name,
 	               backend, want->name);

@@ -97,7 +97,7 @@ static char *line_of(const struct lb_server *s)
 	char place[LB_PLACE], *line;
 
 	lb_place(s, place);
-	return asprintf(&line, "server %s %s " HAPROXY_CHECKS " weight %u%s", s->name, place, s->weight,
+	return asprintf(&line, "server %s %s " HAPROXY_CHECKS " weight %u " HAPROXY_POOL "%s", s->name, place, s->weight,
 	                off ? " disabled" : "") < 0
 	           ? NULL
 	           : line;
@@ -105,13 +105,20 @@ static char *line_of(const struct lb_server *s)
 
 static int save(struct round *r, const char *backend, bool add, struct err *err)
 {
-	char **lines = calloc(r->nlive + 1, sizeof *lines);
+	char **lines = calloc(2 * r->nlive + 1, sizeof *lines);
 	size_t n = 0;
 	int rc = lines ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
 
 	for (size_t i = 0; rc == 0 && i < r->nlive; i++) {
 		const struct haproxy_entry *e = &r->live[i];
 		if (!e->server.ours || !*e->server.address || strcmp(e->backend, backend) != 0)
+			continue;
+		const bool slot = strcmp(e->real, e->server.name) != 0;
+		if (slot && asprintf(&lines[n], "# as-lb slot %s %s", e->real, e->server.name) < 0)
+			rc = err_set(err, ERR_TEMPORARY, "out of memory");
+		n += slot && rc == 0;
+		/* Twice the same name: in a slot and in a line of its own. */
+		if (rc < 0 || (i && by_name(e, &r->live[i - 1]) == 0))
 			continue;
 		lines[n] = line_of(&e->server);
 		if (!lines[n++])
@@ -151,6 +158,23 @@ static int apply_save(struct round *r, struct haproxy_change *c)
 	return save(r, c->backend, false, &c->err);
 }
 
+/* Into the file first: a run that is killed then has a name for the slot, which is still free. */
+static int apply_slot(struct round *r, struct haproxy_change *c)
+{
+	struct haproxy_entry *e = haproxy_free_slot(r->lb, &r->config, c->backend, c->up->name, r->live, r->nlive, &c->err);
+
+	if (!e)
+		return -1;
+	const unsigned weight = e->server.weight;
+	(void)snprintf(c->slot, sizeof c->slot, "%s", e->real);
+	e->server = *c->up;
+	e->server.weight = weight;
+	e->server.state = LB_MAINT;
+	e->server.ours = true;
+	qsort(r->live, r->nlive, sizeof *r->live, by_name);
+	return save(r, c->backend, true, &c->err);
+}
+
 static int apply_rule(struct round *r, struct haproxy_change *c)
 {
 	const char *frontend = r->lb->peer.conf->frontend;
@@ -179,12 +203,21 @@ static int apply_rule(struct round *r, struct haproxy_change *c)
 	return rc;
 }
 
+static int apply(struct round *r, struct haproxy_change *c)
+{
+	switch (c->what) {
+	case HAPROXY_SAVE: return apply_save(r, c);
+	case HAPROXY_SLOT: return apply_slot(r, c);
+	default: return apply_rule(r, c);
+	}
+}
+
 /* ---- all of them ---- */
 
 static bool wants_rules(const struct haproxy_change *changes)
 {
 	for (; changes; changes = changes->next)
-		if (changes->what != HAPROXY_SAVE)
+		if (changes->what == HAPROXY_ENSURE || changes->what == HAPROXY_FORGET)
 			return true;
 	return false;
 }
@@ -215,9 +248,9 @@ static int restore(struct round *r, struct err *err)
 		if (!is && s->ours && *s->address)
 			rc = err_set(err, ERR_REMOTE, "backend %s: server %s is gone after the reload", was->backend, s->name);
 		if (!is || is->server.state == s->state || (s->state != LB_DRAIN && s->state != LB_MAINT) ||
-		    !lb_safe_name(s->name))
+		    !lb_safe_name(is->real))
 			continue;
-		rc = haproxy_order(&r->lb->peer, was->backend, err, "set server %s/%s state %s", was->backend, s->name,
+		rc = haproxy_order(&r->lb->peer, was->backend, err, "set server %s/%s state %s", was->backend, is->real,
 		                   states[s->state]);
 	}
 	free(now);
@@ -254,11 +287,19 @@ static int carry_out(struct round *r, struct haproxy_change *changes, struct err
 		return -1;
 	r->pending = haproxy_config_pending(&r->config);
 	r->reload = r->pending && wants_rules(changes);
-	if (look(lb, &r->live, &r->nlive, err) < 0 || (wants_rules(changes) && look_for_backends(r, err) < 0))
+	if (look(lb, &r->live, &r->nlive, err) < 0 || haproxy_name_slots(&r->config, r->live, r->nlive, err) < 0 ||
+	    (wants_rules(changes) && look_for_backends(r, err) < 0))
 		return -1;
+	if (r->nlive)
+		qsort(r->live, r->nlive, sizeof *r->live, by_name);
 	for (struct haproxy_change *c = changes; c; c = c->next)
-		(void)(c->what == HAPROXY_SAVE ? apply_save(r, c) : apply_rule(r, c));
+		(void)apply(r, c);
 	int rc = take(r, err);
+	for (struct haproxy_change *c = changes; rc == 0 && c; c = c->next)
+		if (c->what == HAPROXY_SLOT && !c->err.code && r->reload) /* it came back by its own name */
+			(void)snprintf(c->slot, sizeof c->slot, "%s", c->up->name);
+		else if (c->what == HAPROXY_SLOT && !c->err.code)
+			(void)haproxy_fill_slot(lb, c->backend, c->slot, c->up, &c->err);
 	struct err fault = {0};
 	if (rc < 0 && r->reload && !r->pending && err->code == ERR_REFUSED)
 		(void)haproxy_config_set_pending(&r->config, false, &fault); /* the old file is what runs */
@@ -346,10 +387,15 @@ int haproxy_made(struct lb *lb, struct lb_names *out, struct err *err)
 	struct err ignored;
 
 	int rc = haproxy_config_read(&c, lb->peer.conf->config, &ignored);
+	rc = rc < 0 ? 0 /* nothing is known to be made */ : haproxy_config_made(&c, out, err);
+	struct haproxy_slot *slots = NULL;
+	size_t n = 0;
 	if (rc == 0)
-		rc = haproxy_config_made(&c, out, err);
-	else
-		rc = 0; /* nothing is known to be made */
+		rc = haproxy_config_slots(&c, &slots, &n, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (lb_safe_name(slots[i].backend))
+			rc = lb_names_add(out, slots[i].backend, err);
+	free(slots);
 	haproxy_config_close(&c);
 	return rc;
 }

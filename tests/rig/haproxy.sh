@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # HAProxy in master-worker mode with empty backends web, api (paths below /api), static (a balance
-# rule that takes no dynamic servers) and bare (without markers). Exports AS_RIG_HAPROXY_SOCKET (Runtime API), _MASTER (master
+# rule that takes no dynamic servers) bare (without markers) and slots
+# (static-rr with three spare servers, paths below /slots). Exports AS_RIG_HAPROXY_SOCKET (Runtime API), _MASTER (master
 # socket), _CFG, _URL (answers 503 until a server joins) and _PID (the master's).
 
 haproxy_up() {
@@ -22,6 +23,7 @@ haproxy_up() {
 		    maxconn 4000
 		    http-request use-service prometheus-exporter if { path /metrics }
 		    use_backend api if { path_beg /api }
+		    use_backend slots if { path_beg /slots }
 		    default_backend web
 		backend web
 		    balance roundrobin
@@ -37,6 +39,11 @@ haproxy_up() {
 		    balance static-rr
 		    # as-lb begin static
 		    # as-lb end static
+		backend slots
+		    balance static-rr
+		    server-template slot 1-3 127.0.0.1:9 check inter 200ms rise 1 fall 3 disabled
+		    # as-lb begin slots
+		    # as-lb end slots
 		backend bare
 		    balance random
 	END

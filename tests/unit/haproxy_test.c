@@ -150,7 +150,7 @@ static void test_route(void)
 		want, sizeof want,
 		"# as-lb backends begin\nbackend app\n    mode http\n    balance roundrobin\n    option httpchk GET /\n"
 		"    # as-lb begin app\n    server as-000000000001 127.0.0.1:%u check inter 200ms rise 1 fall 3 weight "
-		"100\n    # as-lb end app\n# as-lb backends end\n",
+		"100 pool-max-conn 0\n    # as-lb end app\n# as-lb backends end\n",
 		apps[0].port);
 	OK(strstr(read_all(config), want), "the backend stands in a block of its own, with its server");
 
@@ -415,6 +415,112 @@ static void test_kill_before_reload(void)
 	must(forget("app"));
 }
 
+/* ---- slots, where the balance rule takes no server at run time ---- */
+
+/* Those of ours in `slots`, whatever their state. */
+static int in_slots(void)
+{
+	struct lb_list list;
+	int n = 0;
+
+	must(lb_haproxy.list(lb, "slots", &list, &err));
+	for (size_t i = 0; i < list.n; i++)
+		n += list.v[i].ours;
+	lb_list_release(&list);
+	return n;
+}
+
+static int answers(int number)
+{
+	int n = 0, by = -1;
+
+	for (int i = 0; i < 20; i++)
+		n += get("x", "/slots/x", &by) == 200 && by == number;
+	return n;
+}
+
+static void test_slot(void)
+{
+	struct lb_list want = {.n = 0};
+
+	done(attach_to("slots", 1, apps[0].port, GATE), "where no server can be added, a spare one is used");
+	OK(!result.already && !*result.note, "this is reported as a change, and it is saved");
+	IS(in_slots(), 1, "it is listed as ours");
+	IS(state_of("slots", 1), LB_UP, "it is up");
+	OK(has_backend("slots"), "its backend is among those with servers of ours");
+	IS(answers(0), 20, "20 of 20 requests reach it");
+	OK(strstr(read_all(config), "# as-lb slot slot1 as-000000000001\n"), "the configuration says whose the slot is");
+	done(attach_to("slots", 1, apps[0].port, GATE), "attaching it again succeeds");
+	OK(result.already, "attaching it again reports that nothing was to be done");
+	done(attach_to("slots", 1, apps[1].port, GATE), "when it moved it is attached at its new address");
+	IS(answers(1), 20, "20 of 20 requests reach the new address");
+	IS(in_slots(), 1, "it is listed once");
+	failed(attach_to("slots", 2, apps[3].port, 500), ERR_UNAVAILABLE, "did not pass a health check",
+	       "a closed port gets no slot");
+	IS(in_slots(), 1, "it is not listed");
+	must(attach_to("slots", 2, apps[0].port, GATE));
+	must(attach_to("slots", 3, apps[2].port, GATE));
+	failed(attach_to("slots", 4, apps[2].port, GATE), ERR_LIMIT, "all 3 slots are taken", "three slots take three");
+	const long before = app_shared->hits[1];
+	err = (struct err){0};
+	done(lb_haproxy.drain(lb, "slots", server(1, 1).name, WAIT, &result, &err), "one is drained");
+	IS(state_of("slots", 1), LB_DRAIN, "it is listed as drained");
+	(void)answers(0);
+	IS(app_shared->hits[1] - before, 0, "0 of 20 requests reach it");
+	failed(lb_haproxy.verify(lb, "slots", &want, &err), ERR_CONFLICT, "is stale", "verify knows whose the slots are");
+
+	must(ensure("app", "Host(`a.example`)"));
+	IS(in_slots(), 3, "after a reload three are listed");
+	IS(state_of("slots", 1), LB_DRAIN, "the drained one is drained");
+	IS(state_of("slots", 2), LB_UP, "another is up");
+	done(attach_to("slots", 2, apps[0].port, GATE), "attaching it again succeeds after a reload");
+	OK(result.already, "nothing is to be done then");
+	must(forget("app"));
+	for (unsigned i = 1; i <= 3; i++)
+		done(detach_from("slots", i, WAIT), "one is detached");
+	IS(in_slots(), 0, "none is left");
+	OK(!strstr(read_all(config), "as-lb slot ") && !count(read_all(config), "server as-"), "none is saved");
+	must(attach_to("slots", 5, apps[2].port, GATE));
+	IS(answers(2), 20, "the slots are free again");
+	done(detach_from("slots", 5, WAIT), "it is detached from its slot");
+	OK(!result.forced && !result.already, "that takes no force");
+	IS(get("x", "/slots/x", NULL), 503, "no request reaches it");
+}
+
+static int slot_in_child(unsigned number)
+{
+	int failures = 0;
+
+	for (int i = 0; i < 4; i++) {
+		failures += attach_to("slots", number, apps[0].port, GATE) != 0 || *result.note;
+		failures += i < 3 && (detach_from("slots", number, WAIT) != 0 || *result.note);
+	}
+	return failures;
+}
+
+static void test_slots_of_three(void)
+{
+	pid_t pid[3];
+	char line[64];
+	int failures = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		pid[i] = app_fork();
+		if (pid[i] == 0)
+			_exit(slot_in_child(0x40 + i));
+	}
+	for (unsigned i = 0; i < 3; i++)
+		failures += app_reap(pid[i]) != 0;
+	IS(failures, 0, "three writers that want a slot at once each get one, four times");
+	IS(in_slots(), 3, "three are listed");
+	for (int i = 1; i <= 3; i++) {
+		(void)snprintf(line, sizeof line, "# as-lb slot slot%d as-", i);
+		IS(count(read_all(config), line), 1, "no slot has two owners");
+	}
+	for (unsigned i = 0; i < 3; i++)
+		must(detach_from("slots", 0x40 + i, WAIT));
+}
+
 /* ---- many at once ---- */
 
 static struct {
@@ -527,6 +633,10 @@ int main(void)
 	test_what_is_missing();
 	test_refused_load();
 	test_kill_before_reload();
+	say(original);
+	test_slot();
+	test_slots_of_three();
+	say(original);
 	test_many();
 	say(original);
 	(void)tell(edge.master, "reload");
