@@ -3,7 +3,7 @@
 # 127.0.0.7, its entry as-000000000007.
 # shellcheck shell=bash disable=SC2034,SC2119,SC2120
 
-BALANCERS=${AS_BALANCERS:-haproxy traefik}
+BALANCERS=${AS_BALANCERS:-haproxy nginx traefik envoy}
 LOAD=${AS_BUILD:-$TOP/build}/unit/http_load
 
 ms() { date +%s%3N; }
@@ -14,7 +14,10 @@ lb_section() {
 	printf '[lb "%s"]\ndriver = %s\n' "${2:-$1}" "$1"
 	case $1 in
 	haproxy) printf '%s\n' "socket = $AS_RIG_HAPROXY_SOCKET" "config = $AS_RIG_HAPROXY_CFG" "master = $AS_RIG_HAPROXY_MASTER" ;;
-	nginx) printf '%s\n' "folder = $AS_RIG_NGINX_DIR" "admin = $AS_RIG_NGINX_URL" "pid = $AS_RIG_NGINX_DIR/nginx.pid" ;;
+	nginx)
+		printf '%s\n' "folder = $AS_RIG_NGINX_DIR" "config = $AS_RIG_NGINX_CONF" "admin = $AS_RIG_NGINX_URL" \
+			"pid = $AS_RIG_NGINX_DIR/nginx.pid" "frontend = 127.0.0.1:$(front nginx)"
+		;;
 	traefik) printf '%s\n' "folder = $AS_RIG_TRAEFIK_DIR" "admin = $AS_RIG_TRAEFIK_API" ;;
 	envoy) printf '%s\n' "folder = $AS_RIG_ENVOY_DIR" "admin = $AS_RIG_ENVOY_ADMIN" ;;
 	esac

@@ -27,6 +27,8 @@ setup() {
 	case " $BALANCERS a " in *" ${BATS_TEST_DESCRIPTION%%[: ]*} "*) ;; *) skip 'not among AS_BALANCERS' ;; esac
 }
 
+teardown() { [ -z "${LOAD_PID:-}" ] || kill "$LOAD_PID" 2>/dev/null || true; }
+
 # at_once CASE BALANCER: the case at all balancers at the same time, once, for those whose time is mostly waiting; says
 # how it went at this one.
 at_once() {
@@ -37,7 +39,7 @@ at_once() {
 			{
 				set +eET
 				trap - ERR DEBUG EXIT
-				(set -e; "$1" "$b") >"$dir/$b.out" 2>&1
+				(set -e; trap teardown EXIT; "$1" "$b") >"$dir/$b.out" 2>&1
 				echo $? >"$dir/$b.status"
 			} 3>&- &
 			pids+=($!)
@@ -64,10 +66,13 @@ took() { is "$(($2 >= $3 && $2 <= $4))" 1 "$1 took $2 ms, not $3 to $4"; }
 
 limit() { case $1 in haproxy) echo 300 ;; nginx) echo 250 ;; traefik) echo 1000 ;; envoy) echo 100 ;; esac; }
 
-# The best of three, for the machine may be busy.
+# The best of three, and a run that has nothing to do comes on top twice, for the machine may be busy.
 joins_under_load() {
-	local n from=() best=99999
+	local n idle from=() best=99999
 	only "$1" 2
+	idle=$(ms)
+	only "$1" 2
+	idle=$(($(ms) - idle))
 	load_on "$1" "$2"
 	eventually 10 more_hits "$1" 2 $(($(hits "$1" 2) + 50))
 	for n in 3 4 5; do
@@ -81,7 +86,7 @@ joins_under_load() {
 		from[n]=$(($(tally ".by[\"$n\"].first") - from[n]))
 		[ "${from[n]}" -ge "$best" ] || best=${from[n]}
 	done
-	took 'the first answer' "$best" 0 "$(limit "$1")"
+	took 'the first answer' "$best" 0 $(($(limit "$1") + 2 * idle))
 }
 @test "haproxy: servers join under load, with kept connections: no request fails" { joins_under_load haproxy keep; }
 @test "haproxy: servers join under load, with new connections: no request fails" { joins_under_load haproxy close; }
@@ -170,7 +175,8 @@ drain_waits() {
 @test "envoy: a request in flight ends well when its server is drained, and drain waits for it" { at_once drain_waits envoy; }
 
 detach_does_not_wait_for_ever() {
-	local before from
+	local before from said=forced
+	[ "$1" != nginx ] || said='after 1 s worker processes of before still finish what they have: 1; nginx cuts no single connection'
 	only "$1" 2 3
 	before=$(hits "$1" 3)
 	slow "$1" 5000
@@ -178,13 +184,13 @@ detach_does_not_wait_for_ever() {
 	from=$(ms)
 	rec "$1" 2 3 | removing 3 | jq -c '.policy.drain = 1' | update >"$BATS_TEST_TMPDIR/cut.$1"
 	took detach $(($(ms) - from)) 1000 2500
-	is "$(jq -c '.lb[] | select(.do == "detach") | [.ok, .message]' "$BATS_TEST_TMPDIR/cut.$1")" '[true,"forced"]'
+	is "$(jq -c '.lb[] | select(.do == "detach") | [.ok, .message]' "$BATS_TEST_TMPDIR/cut.$1")" "[true,\"$said\"]"
 	is "$(entries "$1")" 2
 	kill "${SLOW[@]}" 2>/dev/null || true
 	[ "$1" != haproxy ] || is "$(sort -u "$BATS_TEST_TMPDIR/slow.$1")" 502
 }
 @test "haproxy: a request of 5 s is cut when the drain's limit of 1 s is over" { at_once detach_does_not_wait_for_ever haproxy; }
-@test "nginx: a request of 5 s is cut when the drain's limit of 1 s is over" { at_once detach_does_not_wait_for_ever nginx; }
+@test "nginx: a request of 5 s does not hold up who detaches for longer than the drain's limit of 1 s" { at_once detach_does_not_wait_for_ever nginx; }
 @test "traefik: a request of 5 s is cut when the drain's limit of 1 s is over" { at_once detach_does_not_wait_for_ever traefik; }
 @test "envoy: a request of 5 s is cut when the drain's limit of 1 s is over" { at_once detach_does_not_wait_for_ever envoy; }
 
@@ -218,7 +224,7 @@ late_port_joins() {
 	port=$(cat "$BATS_TEST_TMPDIR/late.$1")
 	from=$(ms)
 	rec "$1" 2 "3:$port" | update >/dev/null
-	took attach $(($(ms) - from)) 1300 4000
+	took attach $(($(ms) - from)) 1000 5000
 	eventually 10 curl -sf -o /dev/null "http://127.0.0.3:$port/hits"
 	eventually 10 late_answers "$port"
 	load_off
@@ -331,23 +337,26 @@ two_writers() {
 
 # ---- a run that is killed ----
 
-# From {2, 3} to {2, 4, 5} and back, killed at a moment of the time that it took when nobody killed it.
+# From {2, 3} to {2, 4, 5} and back, killed at a moment of the time that it took when nobody killed it last.
 killed_at_random_moments() {
-	local i limit moment died=0 to from moments=${AS_MOMENTS:-25}
+	local i limit moment from to died=0 moments=${AS_MOMENTS:-25} dir=$BATS_TEST_TMPDIR/killed.$1
+	mkdir "$dir"
+	rec "$1" 2 3 >"$dir/2 3"
+	rec "$1" 2 4 5 >"$dir/2 4 5"
 	only "$1" 2 3
-	from=$(ms)
-	only "$1" 2 4 5
-	limit=$(($(ms) - from))
-	for ((i = 0; died < moments && i < 3 * moments; i++)); do
-		if ((i % 2)); then to='2 4 5'; else to='2 3'; fi
-		moment=$((RANDOM * 32768 + RANDOM))
-		moment=$((1 + moment % limit))
-		# shellcheck disable=SC2086
-		rec "$1" $to >"$BATS_TEST_TMPDIR/killed.$1"
-		timeout -s KILL "$(printf '0.%03d' "$moment")" as-lb-update <"$BATS_TEST_TMPDIR/killed.$1" >/dev/null 2>&1 || died=$((died + 1))
+	limit=300
+	for ((i = 0; died < moments && i < 4 * moments; i++)); do
+		if ((i % 2)); then to='2 3'; else to='2 4 5'; fi
+		moment=$((1 + (RANDOM * 32768 + RANDOM) % limit))
+		from=$(ms)
+		if timeout -s KILL "$(printf '%d.%03d' $((moment / 1000)) $((moment % 1000)))" as-lb-update <"$dir/$to" >/dev/null 2>&1; then
+			limit=$(($(ms) - from))
+		else
+			died=$((died + 1))
+		fi
 		is "$(curl -s -o /dev/null --max-time 5 -w '%{http_code}' -d x "http://127.0.0.1:$(front "$1")/x")" 200 "killed after $moment ms"
-		# shellcheck disable=SC2086
-		only "$1" $to || { echo "# killed after $moment ms"; return 1; }
+		update <"$dir/$to" >"$dir/said" || { cat "$dir/said"; return 1; }
+		is "$(entries "$1")" "$to" "killed after $moment ms"
 		whole "$1"
 	done
 	echo "# $1: died $died times in $i rounds"
