@@ -102,8 +102,8 @@ if [ ! -e $policy ]; then
 fi
 
 # shellcheck disable=SC2086
-if ! { $sudo apt-get update && $sudo env DEBIAN_FRONTEND=noninteractive \
-	apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+if ! { $sudo apt-get -o DPkg::Lock::Timeout=300 update && $sudo env DEBIAN_FRONTEND=noninteractive \
+	apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing; } >"$log" 2>&1; then
 	tail -n 5 "$log" >&2
 	echo "deps: apt-get failed, see $log" >&2
 	exit 1

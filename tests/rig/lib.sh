@@ -73,7 +73,7 @@ rig_export() { printf "export %s='%s'\n" "$1" "${2//\'/\'\\\'\'}" >>"$RIG/env"; 
 RIG_PORTS=
 rig_port() {
 	local try
-	while try=$((20000 + RANDOM % 12000)); do
+	while try=$((${AS_RIG_PORT_FROM:-20000} + RANDOM % ${AS_RIG_PORTS:-12000})); do
 		case $RIG_PORTS in *" $try "*) continue ;; esac
 		grep -qi "$(printf ':%04X ' "$try")" /proc/net/tcp /proc/net/tcp6 2>/dev/null || break
 	done
