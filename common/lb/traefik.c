@@ -112,11 +112,12 @@ static int find(struct lb *lb, const char *backend, struct filed *f, struct trae
 static int not_theirs(struct lb *lb, const char *backend, const struct filed *f, const struct traefik_look *look,
                       struct err *err)
 {
-	char extra[LB_NAME + 8];
+	char mark[TRAEFIK_MARK];
 
-	(void)snprintf(extra, sizeof extra, "%s" TRAEFIK_SUFFIX, backend);
-	if (f->there || !lb->admin.base || !jv_here(traefik_object(look->services, backend, "file")) ||
-	    jv_here(traefik_object(look->middlewares, extra, "file")))
+	if (f->there || !lb->admin.base || !jv_here(traefik_object(look->services, backend, "file")))
+		return 0;
+	traefik_loaded(look, backend, mark);
+	if (*mark)
 		return 0;
 	return err_set(err, ERR_CONFLICT,
 	               "lb %s: backend %s: conflict: Traefik has a service of that name from another file; name another "

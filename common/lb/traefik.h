@@ -50,7 +50,7 @@ int traefik_folder(struct lb *lb, struct err *err);
 void traefik_child(const char *backend, const char *server, char out[TRAEFIK_CHILD]);
 /* What the file's middleware BACKEND-as-lb holds, which does nothing but tell what was loaded: its version and a hash
  * of its services and router. "" for a file that has none. */
-void traefik_mark(struct lb *lb, const struct filed *f, char out[TRAEFIK_MARK]);
+void traefik_mark(const struct buf *file, char out[TRAEFIK_MARK]);
 int64_t traefik_weight(const struct lb_server *s); /* as the file has it */
 void traefik_rule(const struct rule *rule, struct buf *out);
 /* When a drained server's drain began, milliseconds since 1970, 0: unknown. Kept in `sessions`, for which a file has no
@@ -81,6 +81,9 @@ void traefik_url(const struct lb_server *s, char *out, size_t size);
 int traefik_used(struct lb *lb, const struct traefik_look *look, const struct filed *f, struct err *err);
 int traefik_take(struct lb *lb, struct filed *const *files, size_t n, struct err *err);
 int traefik_before(struct lb *lb, struct err *err);
+void traefik_put_back(struct lb *lb, struct filed *const *files, size_t n);
+/* The mark of a backend's file that Traefik has loaded; "": none. */
+void traefik_loaded(const struct traefik_look *look, const char *backend, char out[TRAEFIK_MARK]);
 /* Is there a router that leads to it, or a service of that name? */
 bool traefik_routed(const struct traefik_look *look, const char *backend, const char *provider);
 

@@ -15,6 +15,7 @@
 #define TAKE_MS 10000 /* Traefik reads a change at most every providersThrottleDuration, which is 2 s unless set */
 #define STEP_MS 10
 #define STEP_MAX_MS 100
+#define PUT_BACK_MS 3000
 #define FOREIGN_MAX (1024u * 1024u)
 
 /* ---- the way there ---- */
@@ -284,18 +285,25 @@ static bool same_rule(struct jv router, const struct filed *f)
 	return same;
 }
 
+void traefik_loaded(const struct traefik_look *look, const char *backend, char out[TRAEFIK_MARK])
+{
+	char extra[LB_NAME + 8];
+
+	(void)snprintf(extra, sizeof extra, "%s" TRAEFIK_SUFFIX, backend);
+	const struct jv middleware = traefik_object(look->middlewares, extra, "file");
+	if (!jv_str(jv_path(middleware, "headers.customRequestHeaders.X-As-Lb"), out, TRAEFIK_MARK))
+		out[0] = '\0';
+}
+
 /* The file's middleware shows that exactly this text was loaded; then all of it must be in use. */
 int traefik_used(struct lb *lb, const struct traefik_look *look, const struct filed *f, struct err *err)
 {
-	char want[TRAEFIK_MARK], is[TRAEFIK_MARK], extra[LB_NAME + 8], name[TRAEFIK_CHILD];
+	char want[TRAEFIK_MARK], is[TRAEFIK_MARK], name[TRAEFIK_CHILD];
 
-	(void)snprintf(extra, sizeof extra, "%s" TRAEFIK_SUFFIX, f->backend);
-	const struct jv marker = traefik_object(look->middlewares, extra, "file");
+	traefik_loaded(look, f->backend, is);
 	if (f->gone)
-		return jv_here(marker);
-	if (!jv_str(jv_path(marker, "headers.customRequestHeaders.X-As-Lb"), is, sizeof is))
-		is[0] = '\0';
-	traefik_mark(lb, f, want);
+		return *is != '\0';
+	traefik_mark(f->changed ? &f->text : &f->old, want);
 	if (strcmp(is, want) != 0)
 		return 1;
 	const struct jv parent = traefik_object(look->services, f->backend, "file");
@@ -370,4 +378,27 @@ int traefik_take(struct lb *lb, struct filed *const *files, size_t n, struct err
 	}
 	traefik_look_release(&look);
 	return rc;
+}
+
+/* Waits until what was refused is not in use any more: else a verb that follows at once would take it for somebody
+ * else's. */
+void traefik_put_back(struct lb *lb, struct filed *const *files, size_t n)
+{
+	const int64_t deadline = clock_monotonic_ms() + PUT_BACK_MS;
+	char want[TRAEFIK_MARK], is[TRAEFIK_MARK];
+	struct traefik_look look = {0};
+	struct err ignored;
+	bool same = false;
+
+	while (lb->admin.base && !same && clock_monotonic_ms() < deadline && traefik_look(lb, &look, &ignored) == 0) {
+		same = true;
+		for (size_t i = 0; i < n; i++) {
+			traefik_loaded(&look, files[i]->backend, is);
+			traefik_mark(files[i]->changed && !files[i]->err.code ? &files[i]->text : &files[i]->old, want);
+			same = same && strcmp(is, want) == 0;
+		}
+		if (!same)
+			tasks_sleep(lb->means->tasks, STEP_MAX_MS);
+	}
+	traefik_look_release(&look);
 }

@@ -231,16 +231,16 @@ static void mark_of(int64_t version, const struct buf *services, char out[TRAEFI
 	(void)snprintf(out, TRAEFIK_MARK, "%lld-%016llx", (long long)version, (unsigned long long)hash);
 }
 
-void traefik_mark(struct lb *lb, const struct filed *f, char out[TRAEFIK_MARK])
+/* From the text, not from what would be written now: a later version of the toolkit may write it otherwise. */
+void traefik_mark(const struct buf *file, char out[TRAEFIK_MARK])
 {
-	struct buf services = BUF_INIT(DOCUMENT_MAX);
+	const char *at = file->p ? strstr(file->p, "\"" MARK_HEADER "\":\"") : NULL;
 
 	out[0] = '\0';
-	if (!f->version)
+	if (!at)
 		return;
-	put_services(lb, f, &services);
-	mark_of(f->version, &services, out);
-	buf_release(&services);
+	at += strlen("\"" MARK_HEADER "\":\"");
+	(void)snprintf(out, TRAEFIK_MARK, "%.*s", (int)strcspn(at, "\""), at);
 }
 
 static void put_comment(const struct filed *f, struct buf *out)
@@ -431,4 +431,5 @@ const struct filed_kind traefik_kind = {
 	.render = render,
 	.before = traefik_before,
 	.take = traefik_take,
+	.put_back = traefik_put_back,
 };

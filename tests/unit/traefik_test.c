@@ -214,21 +214,19 @@ static const char usual[] =
 
 static int read_file(const char *text, struct filed *f)
 {
-	*f = (struct filed){.backend = "web"};
+	*f = (struct filed){.backend = "web", .old = BUF_INIT(65536), .text = BUF_INIT(65536)};
 	err = (struct err){0};
+	buf_puts(&f->old, text);
 	return traefik_kind.parse(lb, text, f, &err);
 }
 
 static void test_file(void)
 {
-	struct buf text = BUF_INIT(65536), again = BUF_INIT(65536);
-	char whole[sizeof usual + 64], mark[TRAEFIK_MARK];
+	char whole[sizeof usual + 64], mark[TRAEFIK_MARK], other[TRAEFIK_MARK];
 	struct filed f;
 
 	(void)snprintf(whole, sizeof whole, usual, "0");
 	done(read_file(whole, &f), "a file of ours is read");
-	traefik_mark(lb, &f, mark);
-	(void)snprintf(whole, sizeof whole, usual, mark + 2);
 	OK(f.version == 7 && f.made && strcmp(f.check, "/ok") == 0 && f.rule.n == 1, "with its version, rule and check");
 	const struct lb_server *s = f.list.v;
 	if (OK(f.list.n == 2, "and its servers")) {
@@ -240,18 +238,19 @@ static void test_file(void)
 		OK(traefik_drained_ms(&s[0]) == 0 && traefik_drained_ms(&s[1]) == 1790000000000,
 		   "and since when it is drained");
 	}
-	must(traefik_kind.render(lb, &f, &text, &err));
-	IS_STR(text.p, whole, "written again it has the same bytes");
+	f.changed = true;
+	must(traefik_kind.render(lb, &f, &f.text, &err));
+	traefik_mark(&f.text, mark);
+	(void)snprintf(whole, sizeof whole, usual, mark + 2);
+	IS_STR(f.text.p, whole, "written again it has the same bytes");
 	lb_filed_release(&f);
-	must(read_file(text.p, &f));
+	must(read_file(whole, &f));
 	f.version++;
-	must(traefik_kind.render(lb, &f, &again, &err));
-	char other[TRAEFIK_MARK];
-	traefik_mark(lb, &f, other);
-	OK(strcmp(mark, other) != 0, "another version has another mark");
+	f.changed = true;
+	must(traefik_kind.render(lb, &f, &f.text, &err));
+	traefik_mark(&f.text, other);
+	OK(strncmp(other, "8-", 2) == 0 && strcmp(mark, other) != 0, "another version has another mark");
 	lb_filed_release(&f);
-	buf_release(&text);
-	buf_release(&again);
 
 	done(read_file(
 			 "{\"http\":{\"services\":{\"web\":{\"weighted\":{\"services\":[{\"name\":\"web-as-0123456789ab\","
@@ -671,7 +670,17 @@ static void test_routes_of_the_operator(void)
 	       "a route at an entry point that is not there is refused");
 	OK(!text_of(in_folder("as-point.yml")), "and nothing of it stays");
 	lb_traefik.close(lb);
+
+	conf.frontend = (char[]){"web"};
+	lb = lb_traefik.open(&conf, &means, &err);
+	done(ensure("point", "Host(`point.example`)", ""), "a route at an entry point is made");
+	OK(api_has("/api/http/routers/point@file", "\"entryPoints\":[\"web\"]"), "and is there");
+	lb_traefik.close(lb);
 	lb = was;
+	const int64_t start = clock_monotonic_ms();
+	done(ensure("point", "Host(`point.example`)", ""), "what was written under another configuration is found in use");
+	OK(result.already && clock_monotonic_ms() - start < 5000, "already, without waiting for what nobody wrote");
+	must(ensure("point", NULL, ""));
 }
 
 static void test_names(void)
