@@ -102,7 +102,35 @@ int nginx_hup(struct lb *lb, struct err *err);
 void nginx_workers_find(struct lb *lb, struct nginx_workers *out, bool ending_only);
 /* How many of them live; `serving`: only those that still accept connections. -1: cannot be seen. */
 int nginx_workers_left(struct lb *lb, struct nginx_workers *w, bool serving);
+/* Do some serve that were there before that file was written, and so have not read it? */
+bool nginx_workers_older(struct lb *lb, const struct stat *than);
 void nginx_workers_release(struct nginx_workers *w);
+
+/* ---- nginx_folder.c: the files that are no backend's, and all together ---- */
+
+struct nginx_gen {
+	int64_t number;  /* -1: none */
+	uint64_t digest; /* of what the folder had then */
+	bool there;
+	struct stat st;
+	struct buf text;
+};
+
+struct nginx_refusal {
+	struct lb *lb;
+	struct filed *const *files; /* of the round */
+	size_t n;
+};
+
+void nginx_path(const struct lb *lb, const char *name, bool temp, char out[PATH_MAX + 128]);
+int nginx_gen_read(const struct lb *lb, struct nginx_gen *g, struct err *err); /* release its text */
+int nginx_gen_write(struct lb *lb, int64_t number, uint64_t digest, struct err *err);
+int nginx_digest_of(struct lb *lb, uint64_t *digest, struct err *err);
+int nginx_settle(struct lb *lb, struct err *err);
+int nginx_routes_write(struct lb *lb, const struct nginx_refusal *r, struct err *err);
+int nginx_restore(struct lb *lb, const char *name, const struct buf *text, struct err *err);
+int nginx_files(struct lb *lb, struct filed **files, size_t *n, struct err *err); /* all backends' */
+void nginx_files_free(struct filed *files, size_t n);
 
 /* ---- nginx_reload.c: the folder as a whole, and nginx's word for it ---- */
 
@@ -110,8 +138,6 @@ extern const struct filed_kind nginx_kind;
 /* GET of a path of admin: its body. */
 int nginx_ask(const struct lb *lb, const char *path, struct buf *reply, struct err *err);
 int nginx_used(struct lb *lb, struct err *err); /* 0: nginx uses what is written; CONFLICT */
-int nginx_files(struct lb *lb, struct filed **files, size_t *n, struct err *err); /* all backends' */
-void nginx_files_free(struct filed *files, size_t n);
 
 /* ---- nginx_log.c ---- */
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -319,6 +320,30 @@ int nginx_workers_left(struct lb *lb, struct nginx_workers *w, bool serving)
 		in.left += !serving || working(title) == 2;
 	}
 	return in.left;
+}
+
+/* Of ticks since the machine started: field 22 of proc(5), stat, counts with CLOCK_BOOTTIME. */
+bool nginx_workers_older(struct lb *lb, const struct stat *than)
+{
+	struct nginx_workers w;
+	struct timespec boot, now;
+	bool older = false;
+	const long ticks = sysconf(_SC_CLK_TCK);
+
+	if (lb->conf->container || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &boot) < 0 ||
+	    clock_gettime(CLOCK_REALTIME, &now) < 0)
+		return false;
+	const double age =
+		(double)(now.tv_sec - than->st_mtim.tv_sec) + (double)(now.tv_nsec - than->st_mtim.tv_nsec) / 1e9;
+	const double then = ((double)boot.tv_sec + (double)boot.tv_nsec / 1e9 - age) * (double)ticks;
+	nginx_workers_find(lb, &w, false);
+	for (size_t i = 0; i < w.n; i++) {
+		struct nginx_workers one = {&w.v[i], 1, true};
+		/* A tick is no exact time: some are given away. */
+		older = older || ((double)w.v[i].start + 2 < then && nginx_workers_left(lb, &one, true) == 1);
+	}
+	nginx_workers_release(&w);
+	return older;
 }
 
 void nginx_workers_release(struct nginx_workers *w)

@@ -1,5 +1,4 @@
-/* The folder as a whole: its generation, its routes, and how nginx is made to use them. All but nginx_used and
- * nginx_ask is done under the folder's lock. */
+/* How nginx is made to use what the folder has. All but nginx_used and nginx_ask is done under the folder's lock. */
 #include "lb/nginx.h"
 
 #include "base/clock.h"
@@ -19,19 +18,6 @@
 #define DISTANCE_MS 1000 /* between two reloads when workers of before the last one still work */
 #define TOLD_MS 120      /* nginx tells old workers to end 100 ms after it started new ones */
 
-struct gen {
-	int64_t number;
-	uint64_t digest;
-	bool there;
-	struct stat st;
-	struct buf text;
-};
-
-static void path_of(const struct lb *lb, const char *name, bool temp, char out[PATH_MAX + 128])
-{
-	(void)snprintf(out, PATH_MAX + 128, "%s/%sas-%s.conf%s", lb->path, temp ? "." : "", name, temp ? ".as-lb" : "");
-}
-
 /* ---- nginx's own server ---- */
 
 int nginx_ask(const struct lb *lb, const char *path, struct buf *reply, struct err *err)
@@ -40,17 +26,17 @@ int nginx_ask(const struct lb *lb, const char *path, struct buf *reply, struct e
 	const struct http_target target = {.base = lb->base,
 	                                   .name = name,
 	                                   .hint = "is nginx running, and is `admin` the address of one of its servers?",
-	                                   .call_ms = ASK_MS,
 	                                   .tasks = lb->means->tasks};
+	/* A connection of its own: a kept one would be an old worker's. */
+	static const char *const headers[] = {"Connection: close", NULL};
+	const struct http_stream once = {.idle_ms = ASK_MS};
 	long status = 0;
 
 	(void)snprintf(name, sizeof name, "lb %s", lb->conf->name);
-
-	/* A connection of its own: a kept one would be an old worker's. */
 	struct http *http = http_new(&target, err);
 	if (!http)
 		return -1;
-	const int rc = http_call(http, "GET", path, NULL, 0, NULL, 0, reply, &status, err);
+	const int rc = http_stream(http, "GET", path, headers, &once, reply, &status, err);
 	http_free(http);
 	if (rc < 0)
 		return -1;
@@ -76,230 +62,11 @@ static int served(const struct lb *lb, int64_t *number, struct err *err)
 	return rc;
 }
 
-/* ---- the files ---- */
-
-int nginx_files(struct lb *lb, struct filed **files, size_t *n, struct err *err)
-{
-	struct lb_names names;
-	int rc = lb_filed_backends(&lb->folder, &names, err);
-
-	*files = NULL;
-	*n = 0;
-	if (rc < 0)
-		return -1;
-	struct filed *v = calloc(names.n ? names.n : 1, sizeof *v);
-	if (!v)
-		rc = err_set(err, ERR_TEMPORARY, "out of memory");
-	for (size_t i = 0; rc == 0 && i < names.n; i++) {
-		rc = lb_filed_read(&lb->folder, names.v[i], &v[*n], err);
-		if (rc == 0)
-			(*n)++;
-		else if (err->code == ERR_NOT_FOUND || err->code == ERR_CONFIG) /* gone, or not ours to read: no rules */
-			rc = 0;
-	}
-	lb_names_release(&names);
-	*files = v;
-	if (rc < 0) {
-		nginx_files_free(v, *n);
-		*files = NULL;
-	}
-	return rc;
-}
-
-void nginx_files_free(struct filed *files, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		lb_filed_release(&files[i]);
-	free(files);
-}
-
-static int replace(struct lb *lb, const char *name, const struct buf *text, struct err *err)
-{
-	char temp[PATH_MAX + 128], path[PATH_MAX + 128];
-
-	path_of(lb, name, true, temp);
-	path_of(lb, name, false, path);
-	if (lb_file_write(temp, text, NULL, err) < 0 || lb_file_rename(temp, path, err) < 0)
-		return err_prefix(err, "lb %s", lb->conf->name);
-	return 0;
-}
-
-/* An empty text: the file goes. */
-static int restore(struct lb *lb, const char *name, const struct buf *text, struct err *err)
-{
-	char path[PATH_MAX + 128];
-
-	path_of(lb, name, false, path);
-	return text->n ? replace(lb, name, text, err) : lb_file_remove(path, err);
-}
-
-static int read_gen(const struct lb *lb, struct gen *g, struct err *err)
-{
-	char path[PATH_MAX + 128];
-	const char *begin = NULL, *end = NULL, *digest;
-
-	*g = (struct gen){.number = -1, .text = BUF_INIT(4096)};
-	path_of(lb, NGINX_GEN, false, path);
-	if (lb_file_read(path, &g->text, &g->st, err) < 0)
-		return err->code == ERR_NOT_FOUND ? 0 : err_prefix(err, "lb %s", lb->conf->name);
-	g->there = true;
-	g->number = g->text.p ? nginx_map(g->text.p, &begin, &end) : -1;
-	if (g->text.p && (digest = strstr(g->text.p, "# of ")))
-		g->digest = strtoull(digest + 5, NULL, 16);
-	return 0;
-}
-
-static int write_gen(struct lb *lb, int64_t number, uint64_t digest, struct err *err)
-{
-	struct buf text = BUF_INIT(4096);
-
-	buf_printf(&text,
-	           "# Counts what the toolkit changes in this folder; nginx serves it at /as-gen when it has loaded that.\n"
-	           "# of %016llx\nmap \"\" $as_gen { default %lld; }\n",
-	           (unsigned long long)digest, (long long)number);
-	const int rc = replace(lb, NGINX_GEN, &text, err);
-	buf_release(&text);
-	return rc;
-}
-
-/* Of what nginx reads in the folder but the generation itself. */
-static int digest_of(struct lb *lb, uint64_t *digest, struct err *err)
-{
-	struct lb_names names;
-	int rc = lb_filed_backends(&lb->folder, &names, err);
-
-	if (rc < 0)
-		return -1;
-	*digest = nginx_digest(0, "");
-	for (size_t i = 0; rc == 0 && i <= names.n; i++) {
-		const char *name = i < names.n ? names.v[i] : NGINX_ROUTES;
-		struct buf text = BUF_INIT(DOCUMENT_MAX);
-		char path[PATH_MAX + 128];
-		struct stat st;
-		path_of(lb, name, false, path);
-		rc = lb_file_read(path, &text, &st, err);
-		if (rc == 0)
-			*digest = nginx_digest(*digest, text.p ? text.p : "");
-		else if (err->code == ERR_NOT_FOUND)
-			rc = 0;
-		buf_release(&text);
-	}
-	lb_names_release(&names);
-	return rc;
-}
-
-/* A map that stands in a backend's file moves into a file of its own. For a moment there are two; they say the same
- * number, and nginx (measured) takes the later one without complaint. */
-static int move_map(struct lb *lb, const char *backend, int64_t *number, bool cut, struct err *err)
-{
-	struct buf text = BUF_INIT(DOCUMENT_MAX), rest = BUF_INIT(DOCUMENT_MAX);
-	char path[PATH_MAX + 128], temp[PATH_MAX + 128];
-	const char *begin = NULL, *end = NULL;
-	struct stat st;
-
-	path_of(lb, backend, false, path);
-	path_of(lb, backend, true, temp);
-	int rc = lb_file_read(path, &text, &st, err);
-	const int64_t found = rc == 0 && text.p ? nginx_map(text.p, &begin, &end) : -1;
-	if (found > *number)
-		*number = found;
-	if (found >= 0 && cut) {
-		buf_put(&rest, text.p, (size_t)(begin - text.p));
-		buf_puts(&rest, end);
-		if (lb_file_write(temp, &rest, &st, err) < 0 || lb_file_rename(temp, path, err) < 0)
-			rc = err_prefix(err, "lb %s", lb->conf->name);
-	} else if (rc < 0 && err->code == ERR_NOT_FOUND) {
-		rc = 0;
-	}
-	buf_release(&text);
-	buf_release(&rest);
-	return rc;
-}
-
-/* Makes as-_gen.conf exist and be the only map. */
-static int settle(struct lb *lb, struct err *err)
-{
-	struct lb_names names;
-	struct gen gen;
-	int64_t number = -1;
-	int rc = read_gen(lb, &gen, err);
-
-	buf_release(&gen.text);
-	if (rc < 0 || lb_filed_backends(&lb->folder, &names, err) < 0)
-		return -1;
-	for (size_t i = 0; rc == 0 && i < names.n; i++)
-		rc = move_map(lb, names.v[i], &number, false, err);
-	if (rc == 0 && (gen.number < 0 || number > gen.number))
-		rc = write_gen(lb, number < 0 ? 0 : number, gen.digest, err);
-	for (size_t i = 0; rc == 0 && number >= 0 && i < names.n; i++)
-		rc = move_map(lb, names.v[i], &number, true, err);
-	lb_names_release(&names);
-	return rc;
-}
-
-/* ---- routes ---- */
-
-struct refusal {
-	struct lb *lb;
-	struct filed *const *files; /* of the round */
-	size_t n;
-};
-
-/* The way of a file that this round changed is another's: its change does not go through. */
-static void refuse(void *ctx, const struct filed *loser, const struct filed *owner, const struct rule_way *way)
-{
-	const struct refusal *r = ctx;
-
-	for (size_t i = 0; i < r->n; i++)
-		if (r->files[i]->changed && !r->files[i]->err.code && strcmp(r->files[i]->backend, loser->backend) == 0)
-			(void)err_set(&r->files[i]->err, ERR_REFUSED,
-			              "lb %s: backends %s and %s both have the rule for %s%s: change the rule of one",
-			              r->lb->conf->name, loser->backend, owner->backend, *way->host ? way->host : "any name",
-			              way->path);
-}
-
-static int write_routes(struct lb *lb, const struct refusal *r, struct err *err)
-{
-	struct buf text = BUF_INIT(DOCUMENT_MAX), old = BUF_INIT(DOCUMENT_MAX);
-	const char *listen = lb->conf->frontend ? lb->conf->frontend : "80";
-	const struct filed **list = NULL;
-	struct filed *files = NULL;
-	struct nginx_operator is;
-	char path[PATH_MAX + 128];
-	struct err absent;
-	struct stat st;
-	size_t n = 0, rules = 0;
-
-	int rc = nginx_files(lb, &files, &n, err);
-	if (rc == 0 && !(list = calloc(n ? n : 1, sizeof *list)))
-		rc = err_set(err, ERR_TEMPORARY, "out of memory");
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		list[i] = &files[i];
-		rules += files[i].rule.n;
-	}
-	if (rc == 0) {
-		nginx_look(lb, &is);
-		rc = nginx_routes(list, n, listen, is.listens, refuse, (void *)(uintptr_t)r, &text, err);
-	}
-	path_of(lb, NGINX_ROUTES, false, path);
-	if (rc == 0 && lb_file_read(path, &old, &st, &absent) < 0)
-		buf_reset(&old);
-	if (rc == 0 && !rules)
-		rc = old.n ? lb_file_remove(path, err) : 0;
-	else if (rc == 0 && (text.n != old.n || memcmp(text.p, old.p, text.n) != 0))
-		rc = replace(lb, NGINX_ROUTES, &text, err);
-	nginx_files_free(files, n);
-	free(list);
-	buf_release(&text);
-	buf_release(&old);
-	return rc;
-}
-
 /* ---- a reload ---- */
 
 /* Workers of how many generations live is what reloads cost. So before one, the workers of the last have to be gone, or
  * a second has to be over since; over all processes. */
-static void breathe(struct lb *lb, const struct gen *before)
+static void breathe(struct lb *lb, const struct nginx_gen *before)
 {
 	const int64_t written = (int64_t)before->st.st_mtim.tv_sec * 1000 + before->st.st_mtim.tv_nsec / 1000000;
 	struct nginx_workers ending = {0};
@@ -368,7 +135,7 @@ static int await(struct lb *lb, int64_t number, struct err *err)
 	}
 }
 
-static int reload(struct lb *lb, const struct gen *before, int64_t number, struct err *err)
+static int reload(struct lb *lb, const struct nginx_gen *before, int64_t number, struct err *err)
 {
 	breathe(lb, before);
 	nginx_workers_release(&lb->old);
@@ -394,7 +161,7 @@ static bool wants_upstream(const struct lb *lb, const char *said)
 
 	if (!at || sscanf(at + strlen(words), "%63[A-Za-z0-9_.-]", name) != 1)
 		return false;
-	path_of(lb, name, false, path);
+	nginx_path(lb, name, false, path);
 	return lb_safe_name(name) && stat(path, &st) < 0;
 }
 
@@ -418,9 +185,9 @@ static void remember(struct lb *lb)
 	lb->reloaded = false;
 	buf_reset(&lb->old_gen);
 	buf_reset(&lb->old_routes);
-	path_of(lb, NGINX_GEN, false, path);
+	nginx_path(lb, NGINX_GEN, false, path);
 	(void)lb_file_read(path, &lb->old_gen, &st, &absent);
-	path_of(lb, NGINX_ROUTES, false, path);
+	nginx_path(lb, NGINX_ROUTES, false, path);
 	(void)lb_file_read(path, &lb->old_routes, &st, &absent);
 }
 
@@ -432,7 +199,7 @@ static int before(struct lb *lb, struct err *err)
 
 	if (*lb->base && served(lb, &number, err) < 0)
 		return -1;
-	if (settle(lb, err) < 0)
+	if (nginx_settle(lb, err) < 0)
 		return -1;
 	remember(lb);
 	nginx_look(lb, &is);
@@ -461,21 +228,21 @@ static int check(struct lb *lb, struct err *err)
 
 static int take(struct lb *lb, struct filed *const *files, size_t n, struct err *err)
 {
-	const struct refusal r = {lb, files, n};
+	const struct nginx_refusal r = {lb, files, n};
 	uint64_t digest = 0;
 	int64_t number = -1;
-	struct gen gen;
+	struct nginx_gen gen;
 
 	lb->reloaded = false;
-	if (settle(lb, err) < 0 || write_routes(lb, &r, err) < 0 || digest_of(lb, &digest, err) < 0 ||
-	    read_gen(lb, &gen, err) < 0)
+	if (nginx_settle(lb, err) < 0 || nginx_routes_write(lb, &r, err) < 0 || nginx_digest_of(lb, &digest, err) < 0 ||
+	    nginx_gen_read(lb, &gen, err) < 0)
 		return -1;
 	int rc = 0;
 	if (gen.digest == digest && gen.there) {
 		/* A run that was killed may have written it and not told nginx. */
 		if (*lb->base)
 			rc = served(lb, &number, err);
-		else
+		else if (!nginx_workers_older(lb, &gen.st))
 			number = gen.number;
 		if (rc == 0 && number != gen.number) {
 			number = gen.number;
@@ -483,7 +250,7 @@ static int take(struct lb *lb, struct filed *const *files, size_t n, struct err 
 		}
 	} else {
 		number = gen.number + 1;
-		rc = write_gen(lb, number, digest, err);
+		rc = nginx_gen_write(lb, number, digest, err);
 		if (rc == 0 && (rc = check(lb, err)) == 0)
 			rc = reload(lb, &gen, number, err);
 	}
@@ -495,22 +262,22 @@ static int take(struct lb *lb, struct filed *const *files, size_t n, struct err 
  * takes that, the next change sees. */
 static void put_back(struct lb *lb, struct filed *const *files, size_t n)
 {
-	struct refusal r = {lb, files, 0};
+	struct nginx_refusal r = {lb, files, 0};
 	uint64_t digest = 0;
 	struct err ignored;
-	struct gen gen;
+	struct nginx_gen gen;
 
 	(void)n;
 	if (!lb->reloaded) {
-		(void)restore(lb, NGINX_ROUTES, &lb->old_routes, &ignored);
-		(void)restore(lb, NGINX_GEN, &lb->old_gen, &ignored);
-		(void)settle(lb, &ignored);
+		(void)nginx_restore(lb, NGINX_ROUTES, &lb->old_routes, &ignored);
+		(void)nginx_restore(lb, NGINX_GEN, &lb->old_gen, &ignored);
+		(void)nginx_settle(lb, &ignored);
 		return;
 	}
-	if (settle(lb, &ignored) < 0 || write_routes(lb, &r, &ignored) < 0 || digest_of(lb, &digest, &ignored) < 0 ||
-	    read_gen(lb, &gen, &ignored) < 0)
+	if (nginx_settle(lb, &ignored) < 0 || nginx_routes_write(lb, &r, &ignored) < 0 ||
+	    nginx_digest_of(lb, &digest, &ignored) < 0 || nginx_gen_read(lb, &gen, &ignored) < 0)
 		return;
-	if (write_gen(lb, gen.number + 1, digest, &ignored) == 0 && check(lb, &ignored) == 0)
+	if (nginx_gen_write(lb, gen.number + 1, digest, &ignored) == 0 && check(lb, &ignored) == 0)
 		(void)nginx_hup(lb, &ignored);
 	buf_release(&gen.text);
 }
@@ -521,9 +288,9 @@ int nginx_used(struct lb *lb, struct err *err)
 {
 	uint64_t digest = 0;
 	int64_t number = -1;
-	struct gen gen;
+	struct nginx_gen gen;
 
-	if (digest_of(lb, &digest, err) < 0 || read_gen(lb, &gen, err) < 0)
+	if (nginx_digest_of(lb, &digest, err) < 0 || nginx_gen_read(lb, &gen, err) < 0)
 		return -1;
 	buf_release(&gen.text);
 	if (!gen.there || gen.digest != digest)

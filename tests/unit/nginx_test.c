@@ -574,6 +574,18 @@ static void test_without_admin(void)
 	OK(detach("web", 2) == 0, "detach works");
 	const long after = app_shared->hits[1];
 	OK(got("x", "/x", 200, 20) == 20 && app_shared->hits[1] == after, "none reaches it then");
+	/* Killed just before HUP. */
+	char text[4096];
+	const long before = gen();
+	(void)snprintf(text, sizeof text, "%s", text_of(path_in("as-_gen.conf")));
+	char *number = strstr(text, "default ");
+	if (!number)
+		abort();
+	(void)snprintf(number, 64, "default %ld; }\n", before + 1);
+	clock_sleep_ms(50); /* more than the clock ticks that a process counts from */
+	write_text(path_in("as-_gen.conf"), text);
+	OK(attach("web", 1, 0) == 0 && result.already && gen() == before + 1,
+	   "files that are younger than the workers are loaded");
 	lb_nginx.close(lb);
 	edge.admin = was;
 	lb = kept;
