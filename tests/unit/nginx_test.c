@@ -385,6 +385,14 @@ static void take_one(void *ctx, size_t item)
 	outcome[item] = lb_nginx.detach(lb, "web", server((unsigned)item + 0x100, 0).name, WAIT, &mine, &why);
 }
 
+/* The number in the file: an old worker, which may take a connection for a moment more, serves an older one. */
+static long written(void)
+{
+	const char *number = strstr(text_of(path_in("as-_gen.conf")), "default ");
+
+	return number ? strtol(number + 8, NULL, 10) : -1;
+}
+
 static void test_fifty(void)
 {
 	struct tasks *tasks = tasks_new(&err);
@@ -396,17 +404,18 @@ static void test_fifty(void)
 	lb = lb_nginx.open(&edge, &means, &err);
 	if (!tasks || !lb)
 		abort();
-	long from = gen();
+	long from = written();
 	must(tasks_run(tasks, MANY, put_one, NULL, &err));
-	OK(gen() - from >= 1 && gen() - from <= 2, "fifty attaches at once are two reloads at most (%ld)", gen() - from);
+	OK(written() - from >= 1 && written() - from <= 2, "fifty attaches at once are two reloads at most (%ld)",
+	   written() - from);
 	for (int i = 0; i < MANY; i++)
 		good += outcome[i] == 0;
 	IS(good, MANY, "all of them succeed");
 	OK(lb_nginx.list(lb, "web", &list, &err) == 0 && list.n == MANY + 1, "and are listed");
 	lb_list_release(&list);
-	from = gen();
+	from = written();
 	must(tasks_run(tasks, MANY, take_one, NULL, &err));
-	OK(gen() - from >= 1 && gen() - from <= 2, "fifty detaches too (%ld)", gen() - from);
+	OK(written() - from >= 1 && written() - from <= 2, "fifty detaches too (%ld)", written() - from);
 	lb_nginx.close(lb);
 	tasks_free(tasks);
 	lb = was;
