@@ -24,7 +24,9 @@ struct lb {
 	struct filed_folder folder;
 	char path[PATH_MAX]; /* of the folder */
 	char *admin;         /* "http://127.0.0.1:9901"; NULL: nobody says what Envoy does */
-	struct buf before;   /* stats of all clusters, from before a round */
+	struct buf before;   /* stats of all clusters, from before a round, */
+	int64_t before_ms;   /* when they were asked for, */
+	bool round;          /* and whether that is under way */
 	struct {             /* the latest /clusters?format=json, shared by the tasks that wait for one */
 		struct tasks_gate gate;
 		struct buf text;
@@ -47,14 +49,17 @@ void envoy_hash(const char *text, size_t n, char out[17]);
 /* ---- envoy_api.c: what Envoy says ---- */
 
 int envoy_admin(struct lb *lb, struct err *err); /* reads conf->admin */
+#define ENVOY_OF_CLUSTERS                                                                                             \
+	"/stats?filter=%5Ecluster%5C..*%5C.(version_text%7Cmembership_total%7Chealth_check%5C.attempt%7Cupdate_rejected%" \
+	"7Cupdate_failure)$"
 int envoy_get(const struct lb *lb, const char *path, struct buf *reply, struct err *err);
 /* The value of a line "NAME: VALUE" of /stats, without quotes. */
 bool envoy_stat(const char *text, const char *name, char *out, size_t size);
 int64_t envoy_count(const char *text, const char *name); /* -1: no such number */
 
 enum envoy_cluster { ENVOY_NONE, ENVOY_OTHER, ENVOY_EDS };
-/* What Envoy has under that name; *checks: it has health checks. */
-int envoy_cluster(const struct lb *lb, const char *backend, enum envoy_cluster *is, bool *checks, struct err *err);
+/* What Envoy has under that name; *checks: it has health checks. The answer serves a round that begins soon, too. */
+int envoy_cluster(struct lb *lb, const char *backend, enum envoy_cluster *is, bool *checks, struct err *err);
 
 /* An endpoint as Envoy sees it. */
 struct envoy_host {

@@ -86,16 +86,13 @@ int64_t envoy_count(const char *text, const char *name)
 	return strtoll(value, NULL, 10);
 }
 
-int envoy_cluster(const struct lb *lb, const char *backend, enum envoy_cluster *is, bool *checks, struct err *err)
+int envoy_cluster(struct lb *lb, const char *backend, enum envoy_cluster *is, bool *checks, struct err *err)
 {
+	const int64_t now = clock_monotonic_ms();
 	struct buf reply = BUF_INIT(LB_REPLY_MAX);
-	char path[LB_NAME + 128], name[LB_NAME + 64], value[ENVOY_VERSION];
+	char name[LB_NAME + 64], value[ENVOY_VERSION];
 
-	(void)snprintf(
-		path, sizeof path,
-		"/stats?filter=%%5Ecluster%%5C.%s%%5C.(version_text%%7Cmembership_total%%7Chealth_check%%5C.attempt)$",
-		backend);
-	const int rc = envoy_get(lb, path, &reply, err);
+	const int rc = envoy_get(lb, ENVOY_OF_CLUSTERS, &reply, err);
 	const char *text = rc == 0 && reply.p ? reply.p : "";
 	(void)snprintf(name, sizeof name, "cluster.%s.version_text", backend);
 	const bool eds = envoy_stat(text, name, value, sizeof value);
@@ -103,7 +100,13 @@ int envoy_cluster(const struct lb *lb, const char *backend, enum envoy_cluster *
 	*is = eds ? ENVOY_EDS : envoy_count(text, name) >= 0 ? ENVOY_OTHER : ENVOY_NONE;
 	(void)snprintf(name, sizeof name, "cluster.%s.health_check.attempt", backend);
 	*checks = envoy_count(text, name) >= 0;
-	buf_release(&reply);
+	if (rc == 0 && !lb->round) {
+		buf_release(&lb->before);
+		lb->before = reply;
+		lb->before_ms = now;
+	} else {
+		buf_release(&reply);
+	}
 	return rc;
 }
 

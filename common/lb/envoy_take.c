@@ -2,6 +2,7 @@
  * files ask for. All of it is called while the folder is locked. */
 #include "lb/envoy.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "base/banned.h"
 
 #define LISTENERS_MAX 16 /* that read the routes */
+#define FRESH_MS 50      /* what the stats were so long ago is what they were before the change */
 #define COUNTERS "(version_text%7Cupdate_rejected%7Cupdate_failure)$"
 
 /* ---- what the backends want ---- */
@@ -275,9 +277,14 @@ void envoy_put_back(struct lb *lb, struct filed *const *files, size_t n)
 
 int envoy_before(struct lb *lb, struct err *err)
 {
+	const int64_t now = clock_monotonic_ms();
+
+	if (!lb->admin)
+		return 0;
+	const bool fresh = !lb->round && lb->before.n && now - lb->before_ms <= FRESH_MS;
+	lb->round = true;
 	lb->before.max = LB_REPLY_MAX;
-	return lb->admin ? envoy_get(lb, "/stats?filter=%5Ecluster%5C..*%5C.update_(rejected%7Cfailure)$", &lb->before, err)
-	                 : 0;
+	return fresh ? 0 : envoy_get(lb, ENVOY_OF_CLUSTERS, &lb->before, err);
 }
 
 struct endpoint {
@@ -348,11 +355,15 @@ int envoy_take(struct lb *lb, struct filed *const *files, size_t n, struct err *
 {
 	struct err why = {0};
 
+	if (!lb->round)
+		buf_release(&lb->before);
+	lb->round = true;
 	if (share_both(lb, files, n, &why) < 0)
 		for (size_t i = 0; i < n; i++)
 			if (!files[i]->err.code && (files[i]->gone || files[i]->made || files[i]->rule.n))
 				files[i]->err = why;
 	const int rc = lb->admin ? endpoints(lb, files, n, err) : 0;
 	buf_release(&lb->before);
+	lb->round = false;
 	return rc;
 }
