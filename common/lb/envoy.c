@@ -10,7 +10,6 @@
 
 #include "base/banned.h"
 
-#define GATHER_MS 1
 #define STEP_MS 2
 #define STEP_MAX_MS 50
 #define RECHECK_MS 1000 /* a server that answers us, but has not passed a check of Envoy's, is checked anew */
@@ -62,8 +61,7 @@ static struct lb *envoy_open(const struct conf_lb *conf, const struct lb_means *
 	}
 	lb->conf = conf;
 	lb->means = means;
-	lb->folder = (struct filed_folder){
-		.lb = lb, .conf = conf, .tasks = means->tasks, .kind = &envoy_kind, .gather_ms = means->tasks ? GATHER_MS : 0};
+	lb->folder = (struct filed_folder){.lb = lb, .conf = conf, .tasks = means->tasks, .kind = &envoy_kind};
 	int rc = find_folder(lb, err);
 	if (rc == 0 && conf->admin && *conf->admin)
 		rc = envoy_admin(lb, err);

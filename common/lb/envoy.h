@@ -24,15 +24,23 @@ struct lb {
 	struct filed_folder folder;
 	char path[PATH_MAX]; /* of the folder */
 	char *admin;         /* "http://127.0.0.1:9901"; NULL: nobody says what Envoy does */
-	struct buf before;   /* stats of all clusters, from before a round, */
-	int64_t before_ms;   /* when they were asked for, */
-	bool round;          /* and whether that is under way */
-	struct {             /* the latest /clusters?format=json, shared by the tasks that wait for one */
+	struct envoy_known {
+		char backend[LB_NAME];
+		bool checks;
+		int64_t at_ms;
+	} known[16];       /* EDS clusters that Envoy was seen to have lately */
+	unsigned known_at; /* the next to be replaced */
+	struct buf before; /* stats of all clusters, from before a round; may be empty */
+	int64_t before_ms; /* when they were asked for, */
+	bool round;        /* and whether that is under way */
+	struct {           /* the latest /clusters?format=json, shared by the tasks that wait for one */
 		struct tasks_gate gate;
 		struct buf text;
 		struct jv statuses;
 		unsigned long started; /* how many looks were begun, */
-		unsigned long is;      /* and which of them `text` is from; 0: none */
+		unsigned long is;      /* which of them `text` is from; 0: none, */
+		unsigned long failed;  /* and which failed last, with err */
+		struct err err;
 	} look;
 	struct envoy_times *times;
 };
@@ -85,7 +93,7 @@ struct envoy_wait {
 	const char *path;  /* within the folder */
 	const char *what;  /* for messages: "cluster web" */
 	char version[ENVOY_VERSION];
-	int64_t rejected, failed; /* before the change; -1: not known */
+	int64_t rejected, failed; /* before the change; -1: not known, then those of the first look after it */
 	bool done;
 	struct err err;
 };

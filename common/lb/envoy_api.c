@@ -13,7 +13,10 @@
 #define TAKE_MS 10000
 #define STEP_MS 2
 #define STEP_MAX_MS 50
-#define AGAIN_MS 1500 /* a file whose change Envoy has not noticed by then is put there once more */
+#define AGAIN_MS                                                                                         \
+	300 /* a file that is not used by then is put there once more: it was overlooked, or refused at once \
+	     */
+#define KNOWN_MS 10000
 
 /* ---- the way there ---- */
 
@@ -86,12 +89,25 @@ int64_t envoy_count(const char *text, const char *name)
 	return strtoll(value, NULL, 10);
 }
 
+static struct envoy_known *known_of(struct lb *lb, const char *backend, int64_t now)
+{
+	for (size_t i = 0; i < sizeof lb->known / sizeof *lb->known; i++)
+		if (strcmp(lb->known[i].backend, backend) == 0 && now - lb->known[i].at_ms <= KNOWN_MS)
+			return &lb->known[i];
+	return NULL;
+}
+
 int envoy_cluster(struct lb *lb, const char *backend, enum envoy_cluster *is, bool *checks, struct err *err)
 {
 	const int64_t now = clock_monotonic_ms();
+	const struct envoy_known *known = known_of(lb, backend, now);
 	struct buf reply = BUF_INIT(LB_REPLY_MAX);
 	char name[LB_NAME + 64], value[ENVOY_VERSION];
 
+	*is = ENVOY_EDS;
+	*checks = known && known->checks;
+	if (known)
+		return 0;
 	const int rc = envoy_get(lb, ENVOY_OF_CLUSTERS, &reply, err);
 	const char *text = rc == 0 && reply.p ? reply.p : "";
 	(void)snprintf(name, sizeof name, "cluster.%s.version_text", backend);
@@ -100,6 +116,11 @@ int envoy_cluster(struct lb *lb, const char *backend, enum envoy_cluster *is, bo
 	*is = eds ? ENVOY_EDS : envoy_count(text, name) >= 0 ? ENVOY_OTHER : ENVOY_NONE;
 	(void)snprintf(name, sizeof name, "cluster.%s.health_check.attempt", backend);
 	*checks = envoy_count(text, name) >= 0;
+	if (eds) {
+		struct envoy_known *k = &lb->known[lb->known_at++ % (sizeof lb->known / sizeof *lb->known)];
+		*k = (struct envoy_known){.checks = *checks, .at_ms = now};
+		(void)snprintf(k->backend, sizeof k->backend, "%s", backend);
+	}
 	if (rc == 0 && !lb->round) {
 		buf_release(&lb->before);
 		lb->before = reply;
@@ -112,27 +133,41 @@ int envoy_cluster(struct lb *lb, const char *backend, enum envoy_cluster *is, bo
 
 /* ---- hosts ---- */
 
+static int look(struct lb *lb, struct err *err)
+{
+	struct jv all;
+
+	lb->look.text.max = LB_REPLY_MAX;
+	if (envoy_get(lb, "/clusters?format=json", &lb->look.text, err) < 0)
+		return -1;
+	if (jv_scan(lb->look.text.p ? lb->look.text.p : "", lb->look.text.n, &all, NULL, 0, NULL, err) < 0 ||
+	    !jv_is_object(all))
+		return err_set(err, ERR_REMOTE, "lb %s: %s/clusters is no JSON object: is that Envoy's admin listener?",
+		               lb->conf->name, lb->admin);
+	lb->look.statuses = jv_get(all, "cluster_statuses");
+	return 0;
+}
+
+/* A failure is shared as well: many tasks do not wait for a silent Envoy one after the other. */
 int envoy_look(struct lb *lb, struct err *err)
 {
 	const unsigned long before = lb->look.started;
-	struct jv all;
 	int rc = 0;
 
 	lb->look.gate.width = 1;
 	tasks_enter(lb->means->tasks, &lb->look.gate);
-	if (lb->look.is <= before) {
+	if (lb->look.failed > before) {
+		*err = lb->look.err;
+		rc = -1;
+	} else if (lb->look.is <= before) {
 		const unsigned long mine = ++lb->look.started;
 		lb->look.is = 0;
-		lb->look.text.max = LB_REPLY_MAX;
-		rc = envoy_get(lb, "/clusters?format=json", &lb->look.text, err);
-		if (rc == 0 &&
-		    (jv_scan(lb->look.text.p ? lb->look.text.p : "", lb->look.text.n, &all, NULL, 0, NULL, err) < 0 ||
-		     !jv_is_object(all)))
-			rc = err_set(err, ERR_REMOTE, "lb %s: %s/clusters is no JSON object: is that Envoy's admin listener?",
-			             lb->conf->name, lb->admin);
+		rc = look(lb, err);
 		if (rc == 0) {
-			lb->look.statuses = jv_get(all, "cluster_statuses");
 			lb->look.is = mine;
+		} else {
+			lb->look.failed = mine;
+			lb->look.err = *err;
 		}
 	}
 	tasks_leave(lb->means->tasks, &lb->look.gate);

@@ -275,16 +275,14 @@ void envoy_put_back(struct lb *lb, struct filed *const *files, size_t n)
 
 /* ---- endpoints ---- */
 
+/* Without stats from before, a refusal is noticed when the file is put there once more. */
 int envoy_before(struct lb *lb, struct err *err)
 {
-	const int64_t now = clock_monotonic_ms();
-
-	if (!lb->admin)
-		return 0;
-	const bool fresh = !lb->round && lb->before.n && now - lb->before_ms <= FRESH_MS;
+	(void)err;
+	if (lb->round || clock_monotonic_ms() - lb->before_ms > FRESH_MS)
+		buf_release(&lb->before);
 	lb->round = true;
-	lb->before.max = LB_REPLY_MAX;
-	return fresh ? 0 : envoy_get(lb, ENVOY_OF_CLUSTERS, &lb->before, err);
+	return 0;
 }
 
 struct endpoint {
