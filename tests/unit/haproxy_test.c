@@ -7,7 +7,7 @@
 #define MANY 32
 
 static struct tasks *tasks;
-static char original[65536]; /* the rig's configuration */
+static char original[32768]; /* the rig's configuration */
 
 /* ---- helpers ---- */
 

@@ -57,7 +57,7 @@ static void test_alphabet(void)
 
 static void test_configuration(void)
 {
-	struct conf_lb conf = {.name = edge.name, .driver = (char[]){"nginx"}};
+	struct conf_lb conf = {.name = edge.name, .driver = (char[]){"nosuch"}};
 
 	OK(!lb_driver(&conf, &err) && err.code == ERR_CONFIG && strstr(err.message, "haproxy"),
 	   "an unknown driver is refused and the known named");
