@@ -10,7 +10,7 @@
 #include "base/banned.h"
 
 #define IDLE_S 10 /* the response time is an average of the last 1024 requests, however old: not after this */
-#define TRIES 3   /* of an attach that reloads come between */
+#define TRIES 5   /* of an attach that reloads come between */
 
 static struct lb *haproxy_open(const struct conf_lb *conf, const struct lb_means *means, struct err *err)
 {

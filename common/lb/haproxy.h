@@ -11,6 +11,7 @@ struct haproxy_change;
 struct lb {
 	struct haproxy_peer peer;
 	bool experimental; /* it wants `experimental-mode on` before `add server` and `del server`: before 2.6 */
+	bool unchecked;    /* it takes no `check` there: before 2.5 */
 	/* Rounds, haproxy_round.c. */
 	struct tasks_gate gate;
 	struct haproxy_change *waiting;

@@ -161,17 +161,21 @@ static int add(struct lb *lb, const char *backend, const struct lb_server *want,
 	int rc = 0;
 
 	lb_place(want, place);
-	for (unsigned id = server_id(want->name); rc == 0; id++) {
-		rc = ask(lb, &answer, err, "add server %s/%s %s " HAPROXY_CHECKS " weight %u " HAPROXY_POOL " id %u", backend,
-		         want->name, place, want->weight, id);
+	for (unsigned id = server_id(want->name); rc == 0;) {
+		rc = ask(lb, &answer, err, "add server %s/%s %s%s weight %u " HAPROXY_POOL " id %u", backend, want->name, place,
+		         lb->unchecked ? "" : " " HAPROXY_CHECKS, want->weight, id);
 		if (rc < 0 || haproxy_says(&answer, "New server registered."))
 			break;
-		if (haproxy_says(&answer, "Already exists a server with the same name"))
+		if (haproxy_says(&answer, "Already exists a server with the same name")) {
 			rc = 1;
-		else if (haproxy_says(&answer, "already used")) /* the id: by this name since the look, or by another */
+		} else if (haproxy_says(&answer, "already used")) { /* the id: by this name since the look, or by another */
 			rc = haproxy_find(lb, backend, want->name, &e, err);
-		else
+			id++;
+		} else if (haproxy_says(&answer, "'check' option is not accepted") && !lb->unchecked) {
+			lb->unchecked = true;
+		} else {
 			rc = haproxy_complain(&lb->peer, backend, &answer, err);
+		}
 	}
 	buf_release(&answer);
 	return rc;
@@ -402,7 +406,7 @@ int haproxy_put(struct lb *lb, const char *backend, const struct lb_server *want
 		if (rc < 0)
 			return -1;
 		if (rc == 0) {
-			*e = (struct haproxy_entry){.server = *want, .checked = true};
+			*e = (struct haproxy_entry){.server = *want, .checked = !lb->unchecked};
 			(void)snprintf(e->backend, sizeof e->backend, "%s", backend);
 			(void)snprintf(e->real, sizeof e->real, "%s", want->name);
 			return 0;

@@ -12,6 +12,8 @@
 
 #include "base/banned.h"
 
+#define GATHER_MS 20 /* others that want a reload too have so long to join; the reload itself takes 70 ms and more */
+
 struct round {
 	struct lb *lb;
 	struct haproxy_config config;
@@ -32,15 +34,15 @@ static int by_name(const void *a, const void *b)
 	return backend ? backend : strcmp(x->server.name, y->server.name);
 }
 
-/* Release *v also after -1. */
-static int look(struct lb *lb, struct haproxy_entry **v, size_t *n, struct err *err)
+/* Of one backend, or of all with NULL. Release *v also after -1. */
+static int look(struct lb *lb, const char *backend, struct haproxy_entry **v, size_t *n, struct err *err)
 {
 	struct haproxy_table t;
 	size_t room = 0;
 
 	*v = NULL;
 	*n = 0;
-	int rc = haproxy_servers(&lb->peer, NULL, &t, err);
+	int rc = haproxy_servers(&lb->peer, backend, &t, err);
 	while (rc == 0 && haproxy_row(&t)) {
 		if (*n == room) {
 			struct haproxy_entry *more = realloc(*v, (room = room * 2 + 16) * sizeof *more);
@@ -240,7 +242,7 @@ static int restore(struct round *r, struct err *err)
 	struct haproxy_entry *now;
 	size_t n;
 
-	int rc = look(r->lb, &now, &n, err);
+	int rc = look(r->lb, NULL, &now, &n, err);
 	for (size_t i = 0; rc == 0 && i < r->nlive; i++) {
 		const struct haproxy_entry *was = &r->live[i];
 		const struct lb_server *s = &was->server;
@@ -249,6 +251,9 @@ static int restore(struct round *r, struct err *err)
 			rc = err_set(err, ERR_REMOTE, "backend %s: server %s is gone after the reload", was->backend, s->name);
 		if (!is || is->server.state == s->state || (s->state != LB_DRAIN && s->state != LB_MAINT) ||
 		    !lb_safe_name(is->real))
+			continue;
+		/* Ours came in maintenance: somebody let it in meanwhile. */
+		if (s->ours && is->server.state != LB_MAINT)
 			continue;
 		rc = haproxy_order(&r->lb->peer, was->backend, err, "set server %s/%s state %s", was->backend, is->real,
 		                   states[s->state]);
@@ -279,6 +284,15 @@ static int take(struct round *r, struct err *err)
 	return haproxy_config_set_pending(&r->config, false, err);
 }
 
+/* The backend whose servers are all that the round is about; NULL: there are several, or a reload takes all. */
+static const char *only_one(const struct haproxy_change *changes)
+{
+	for (const struct haproxy_change *c = changes; c; c = c->next)
+		if (c->what == HAPROXY_ENSURE || c->what == HAPROXY_FORGET || strcmp(c->backend, changes->backend) != 0)
+			return NULL;
+	return changes->backend;
+}
+
 static int carry_out(struct round *r, struct haproxy_change *changes, struct err *err)
 {
 	struct lb *lb = r->lb;
@@ -287,7 +301,8 @@ static int carry_out(struct round *r, struct haproxy_change *changes, struct err
 		return -1;
 	r->pending = haproxy_config_pending(&r->config);
 	r->reload = r->pending && wants_rules(changes);
-	if (look(lb, &r->live, &r->nlive, err) < 0 || haproxy_name_slots(&r->config, r->live, r->nlive, err) < 0 ||
+	if (look(lb, only_one(changes), &r->live, &r->nlive, err) < 0 ||
+	    haproxy_name_slots(&r->config, r->live, r->nlive, err) < 0 ||
 	    (wants_rules(changes) && look_for_backends(r, err) < 0))
 		return -1;
 	if (r->nlive)
@@ -346,6 +361,8 @@ int haproxy_change(struct lb *lb, struct haproxy_change *change, struct err *err
 	while (*end)
 		end = &(*end)->next;
 	*end = change;
+	if (change->what == HAPROXY_ENSURE || change->what == HAPROXY_FORGET)
+		tasks_sleep(lb->peer.tasks, GATHER_MS);
 	tasks_enter(lb->peer.tasks, &lb->gate);
 	if (!change->done) {
 		struct haproxy_change *all = lb->waiting;
@@ -356,9 +373,9 @@ int haproxy_change(struct lb *lb, struct haproxy_change *change, struct err *err
 	if (!change->err.code)
 		return 0;
 	*err = change->err;
-	return strncmp(err->message, "lb ", 3) == 0 || change->what == HAPROXY_SAVE
-	           ? -1
-	           : err_prefix(err, "lb %s", lb->peer.conf->name);
+	if (change->what == HAPROXY_SAVE || strncmp(err->message, "lb ", 3) == 0)
+		return -1;
+	return err_prefix(err, "lb %s", lb->peer.conf->name);
 }
 
 /* Without `config` nothing can be made, and nothing of ours is there. */
