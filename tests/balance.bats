@@ -2,9 +2,17 @@
 # as-watch tells, kill -9 at any moment. With a real engine and real load balancers.
 
 load lib
+load balancers
 
-setup_file() { rig_up tls docker haproxy traefik; }
-teardown_file() { rig_down; }
+setup_file() {
+	rig_up tls docker haproxy traefik nginx envoy
+	export APPS=$AS_RIG/apps
+	apps_up "$APPS" nginx
+}
+teardown_file() {
+	apps_down "$APPS"
+	rig_down
+}
 setup() {
 	fresh
 	PIDS=()
@@ -17,6 +25,7 @@ teardown() {
 	for network in back front; do api DELETE "/networks/$network" >/dev/null; done
 	no_servers
 	find "$AS_RIG_TRAEFIK_DIR" -name '*as-*' -delete
+	as-lb-update --sync </dev/null >/dev/null 2>&1 || true
 }
 
 # ---- helpers ----
@@ -66,6 +75,37 @@ dead_end() {
 	is "$(jq -r .error.code <<<"$output" | sort | uniq -c | tr -s ' ')" ' 12 unavailable'
 	[ "$took" -lt 6000 ] || { echo "# $took ms, one after the other is 13200" >&2; false; }
 	is "$(servers)" ''
+}
+
+# fifty FILTER: as many records, each with a container that an earlier stage brought up; . is the record, $i its number
+fifty() {
+	local port
+	port=$(app_port nginx)
+	for i in $(seq 50); do
+		jq -nc --argjson i "$i" --argjson port "$port" '{v: 1, id: "r\($i)", now: "2026-01-01T00:00:00.\(100 + $i)Z", service: "web",
+			policy: {lb: "nginx", lb_backend: "web", lb_port: $port}, steps: [{stage: "as-clone", do: "ready", ok: true, container: {
+				id: ((("\($i)" | (12 - length) * "0" + .) + 52 * "0")), name: "c\($i)", host: "local", state: "running", ready: true,
+				addresses: {bridge: "127.0.0.\(10 + $i)"}, ports: []}}]} | '"$1"
+	done
+}
+# reloads: how often nginx was told to load its files, by the number that it serves
+reloads() { curl -s "$AS_RIG_NGINX_URL/as-gen"; }
+
+@test "fifty records of one service are one or two reloads of nginx, and of fifty services with a route each four at most" {
+	lb_section nginx >>"$AUTOSCALE_CONF"
+	fifty . >"$BATS_TEST_TMPDIR/one"
+	fifty '.service = "s\($i)" | .policy += {lb_backend: "s\($i)", lb_rule: "Host(`s\($i).example`)"}' >"$BATS_TEST_TMPDIR/many"
+	before=$(reloads)
+	run -0 as-lb-update <"$BATS_TEST_TMPDIR/one"
+	is "$(jq -r .id <<<"$output" | xargs)" "$(seq -f 'r%g' 50 | xargs)"
+	is "$(entries nginx)" "$(seq 50 | xargs)"
+	first=$(($(reloads) - before))
+	run -0 as-lb-update <"$BATS_TEST_TMPDIR/many"
+	is "$(jq -r '.lb[] | [.do, .ok] | join(" ")' <<<"$output" | sort | uniq -c | xargs)" '50 attach true 50 ensure true'
+	second=$(($(reloads) - before - first))
+	echo "# fifty records: $first reload, with routes $second" >&3
+	[ "$first" -le 2 ] && [ "$second" -le 4 ]
+	is "$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: s33.example' "$AS_RIG_NGINX_URL/hits")" 200
 }
 
 @test "what one record drains, it drains at the same time" {
@@ -233,6 +273,45 @@ remote() {
 	look >"$BATS_TEST_TMPDIR/rec"
 	is "$(placed '.policy.lb_network = "bridge"')" "$(ip_of web):80" 'a network that the load balancer shares'
 	is "$(placed '.observed.containers[0] |= (.network_mode = "host" | .addresses = {})')" 192.0.2.1:80
+}
+
+# ---- a load balancer in a container ----
+
+@test "an nginx that runs in a container is tested and told through the engine of its host" {
+	dir=$BATS_TEST_TMPDIR/nginx
+	mkdir "$dir"
+	cat >"$dir/nginx.conf" <<-END
+		user root root; worker_processes 1; pid /tmp/nginx.pid; events {}
+		http {
+		    access_log off;
+		    $(for t in client_body proxy fastcgi uwsgi scgi; do echo "${t}_temp_path /tmp/$t;"; done)
+		    include $dir/as-*.conf;
+		    server { listen 8081; location = /as-gen { return 200 "\$as_gen\n"; } }
+		    server { listen 80; location / { proxy_pass http://web; } }
+		}
+	END
+	printf 'upstream web { zone web 64k; server 127.0.0.1:9 down; }\nmap "" $as_gen { default 0; }\n' >"$dir/as-web.conf"
+	container lb '{}' "$(jq -nc --arg dir "$dir" '{Entrypoint: ["/usr/sbin/nginx", "-e", "stderr", "-c", ($dir + "/nginx.conf"), "-g", "daemon off;"], Cmd: [],
+		Env: ["PATH=/usr/sbin:/usr/bin:/bin"],
+		HostConfig: {Binds: ["/usr/sbin:/usr/sbin:ro", "/usr/lib:/usr/lib:ro", "/usr/lib:/lib:ro", "/usr/lib64:/lib64:ro", "/etc:/etc:ro", ($dir + ":" + $dir)]}}')"
+	at=$(ip_of lb)
+	api GET "/containers/lb/logs?stderr=1" >&2
+	eventually 10 curl -s -o /dev/null --max-time 2 "http://$at:8081/as-gen"
+	printf '[lb "inside"]\ndriver = nginx\nfolder = %s\nconfig = %s/nginx.conf\nadmin = http://%s:8081\ncontainer = lb\n' "$dir" "$dir" "$at" >>"$AUTOSCALE_CONF"
+	joined web '{"autoscale.lb":"inside"}'
+	run -0 as-lb-update < <(look)
+	is "$(did <<<"$output")" '[["attach",true,""]]'
+	is "$(curl -s "http://$at/cgi-bin/id")" "$(api GET /containers/web/json | jq -r .Config.Hostname)"
+	# what nginx would not take is not left behind
+	echo 'nonsense;' >"$dir/as-other.conf"
+	joined web-1 '{"autoscale.lb":"inside"}'
+	run -1 --separate-stderr as-lb-update < <(look)
+	has "$stderr" nonsense
+	rm "$dir/as-other.conf"
+	# with several hosts it must be said which
+	printf '[host "a"]\nurl = %s\n[host "b"]\nurl = %s\n' "$DOCKER_HOST" "$DOCKER_HOST" >>"$AUTOSCALE_CONF"
+	run -1 --separate-stderr as-lb-update < <(look)
+	has "$stderr" '[lb "inside"] needs `host`'
 }
 
 # ---- moved and stale ----
@@ -505,7 +584,7 @@ late() { container web "$labels" "{\"Entrypoint\":[\"sh\",\"-c\",\"sleep $1; exe
 
 @test "a container that starts slowly and has no health check is attached when it is ready, though no event says so" {
 	following
-	late 3
+	late 2
 	eventually 15 up 1
 	is "$(jq -c '[.lb[] | [.do, .ok]]' "$OUT")" '[["attach",true]]'
 }
@@ -520,7 +599,7 @@ late() { container web "$labels" "{\"Entrypoint\":[\"sh\",\"-c\",\"sleep $1; exe
 
 @test "two containers that start one shortly after the other are both attached, whichever is ready first" {
 	following
-	late 3
+	late 2
 	container second "$labels" >/dev/null
 	eventually 5 up 1
 	eventually 15 up 2
@@ -538,19 +617,60 @@ late() { container web "$labels" "{\"Entrypoint\":[\"sh\",\"-c\",\"sleep $1; exe
 	is "$(servers)" ''
 }
 
-# ---- kill -9 ----
+# ---- all four ----
 
-@test "kill -9 of as-lb-update --sync at random moments, then one run: the list is right, and it serves" {
+FOUR='haproxy nginx traefik envoy'
+four() {
+	local b
+	for b in $FOUR; do lb_section "$b"; done >"$AUTOSCALE_CONF"
+	labels=$(jq -c '. + {"autoscale.lb": "haproxy,nginx,traefik,envoy"}' <<<"$labels")
+}
+# listed BALANCER: the entries that it has itself
+listed() { "entries_$1" | grep -oE 'as-[0-9a-f]{12}' | LC_ALL=C sort | xargs; }
+# all_list [CONTAINER ...]: each of the four has the entries of these, and no others
+all_list() {
+	local b want
+	want=$(for c; do entry "$c"; done | LC_ALL=C sort | xargs)
+	for b in $FOUR; do is "$(listed "$b")" "$want" "$b" || return 1; done
+}
+serves() {
+	local v=AS_RIG_${1^^}_URL
+	[ "$(curl -s -o /dev/null --max-time 5 -w '%{http_code}' "${!v}/")" = 200 ]
+}
+
+@test "--sync at HAProxy, nginx, Traefik and Envoy at the same time: what runs is there, what is gone is not" {
+	four
+	for c in web web-1; do joined $c; done
+	run -0 --separate-stderr sync
+	is "$(jq -r '.lb[] | [.driver, .do, .ok] | join(" ")' <<<"$output" | sort | uniq -c | xargs)" \
+		'2 envoy attach true 2 haproxy attach true 2 nginx attach true 2 traefik attach true'
+	all_list web web-1
+	for b in $FOUR; do eventually 5 serves "$b"; done
+	api DELETE '/containers/web?force=1' >/dev/null
+	run -0 --separate-stderr as-lb-update --sync -v </dev/null
+	is "$(grep -c 'its container is gone' <<<"$stderr")" 4
+	all_list web-1
+	run -0 --separate-stderr sync -v
+	is "$stderr" ''
+	api DELETE '/containers/web-1?force=1' >/dev/null
+	run -0 sync
+	all_list
+}
+
+@test "kill -9 of as-lb-update --sync at random moments, then one run: each list is right, and each serves" {
+	four
 	joined web
-	update >/dev/null
-	limit=150
-	for i in $(seq "${AS_MOMENTS:-12}"); do
+	run -0 sync
+	for b in $FOUR; do eventually 5 serves "$b"; done
+	for i in $(seq "${AS_MOMENTS:-6}"); do
 		if ((i % 2)); then joined web-1; else api DELETE '/containers/web-1?force=1' >/dev/null; fi
 		look >"$BATS_TEST_TMPDIR/in"
-		moment=$((1 + RANDOM % limit))
+		moment=$((1 + RANDOM % 400))
 		timeout -s KILL "$(printf '0.%03d' "$moment")" as-lb-update --sync <"$BATS_TEST_TMPDIR/in" >/dev/null 2>&1 || true
-		is "$(curl -s -o /dev/null --max-time 5 -w '%{http_code}' "$AS_RIG_HAPROXY_URL/")" 200 "killed after $moment ms"
+		for b in $FOUR; do serves "$b" || eventually 3 serves "$b"; done
 		run -0 sync
-		is "$(places)" "$(for c in $(names); do echo "$(entry "$c") $(ip_of "$c"):80"; done | LC_ALL=C sort)" "killed after $moment ms"
+		# shellcheck disable=SC2046
+		all_list $(names) || { echo "# killed after $moment ms" >&2; false; }
+		for b in $FOUR; do whole "$b"; done
 	done
 }

@@ -175,7 +175,8 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 		(void)err_set(err, ERR_TEMPORARY, "out of memory");
 		return RECORD_ERROR;
 	}
-	j.believed = !u->drain_only && !looks_outdated(r) && is_newest(j.known, j.now);
+	j.believed =
+		!u->drain_only && jv_is_object(record_get(r, "observed")) && !looks_outdated(r) && is_newest(j.known, j.now);
 	if (j.believed || leaves || jv_count(record_get(r, "steps")))
 		bad = find_sides(&j, err) < 0 || do_job(&j, err) < 0;
 	if (u->sync)
