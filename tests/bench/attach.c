@@ -20,6 +20,7 @@
 #define TRIVIAL 400
 #define RUNS_MAX 200
 #define GATE 5000
+#define APART_MS 1200 /* a change that comes sooner after another may be put off: nginx is reloaded once a second */
 
 static struct seen {
 	atomic_long first_us; /* when NUMBER first answered since this was set to 0 */
@@ -123,7 +124,7 @@ static int measure(const char *name, const struct way *w, unsigned front, int ru
 		const pid_t pid = app_fork();
 		if (pid == 0)
 			look(front);
-		clock_sleep_ms(300); /* what the last detach set off is over: a balancer may put off a change that follows */
+		clock_sleep_ms(APART_MS);
 		const long from = now_us();
 		if (come(w, &err) < 0)
 			break;
