@@ -40,6 +40,36 @@ did() { jq -c '[.lb[] | [.do, .ok, .message]]'; }
 	is "$(answer shop.example)" 503
 }
 
+# shop_record [CONTAINERS-JSON]
+shop_record() {
+	jq -nc --arg now "$(date -u +%FT%T.%3NZ)" --argjson containers "${1:-[]}" '{v: 1, id: "t", now: $now, service: "shop",
+		observed: {hosts: [{name: "local", ok: true, message: ""}], containers: $containers},
+		policy: {lb: "edge", lb_backend: "shop", lb_rule: "Host(`shop.example`)", drain: 5, ready_timeout: 5},
+		plan: {op: "none", create: [], start: [], remove: []}}'
+}
+
+@test "kill -9 while an application comes or goes, then one run: it is wholly there, or wholly gone" {
+	shop shop
+	shop_record "$(as-inspect shop | jq -c .observed.containers)" >"$BATS_TEST_TMPDIR/on"
+	shop_record >"$BATS_TEST_TMPDIR/off"
+	local -x DOCKER_HOST=unix:///nonexistent.sock # what the records say is all there is
+	died=0 limit=60
+	for ((i = 0; died < ${AS_MOMENTS:-20} && i < 4 * ${AS_MOMENTS:-20}; i++)); do
+		if ((i % 2)); then to=off; else to=on; fi
+		timeout -s KILL "$(printf '0.%03d' $((1 + RANDOM % limit)))" as-lb-update <"$BATS_TEST_TMPDIR/$to" >/dev/null 2>&1 || died=$((died + 1))
+		as-lb-update <"$BATS_TEST_TMPDIR/$to" >"$BATS_TEST_TMPDIR/said" || { cat "$BATS_TEST_TMPDIR/said"; false; }
+		case $to in
+		on) is "$(answer shop.example)" 200 ;;
+		off)
+			is "$(answer shop.example)" 503
+			is "$(grep -l shop "$AS_RIG_ENVOY_DIR"/*.json)" ''
+			;;
+		esac
+	done
+	[ "$died" -ge "${AS_MOMENTS:-20}" ]
+	as-lb-update <"$BATS_TEST_TMPDIR/off" >/dev/null
+}
+
 @test "Envoy is started again: it has the same servers and routes, from the same files" {
 	shop shop
 	as-inspect shop | as-resolve-policy | as-lb-update >/dev/null

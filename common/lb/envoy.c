@@ -99,93 +99,6 @@ static int find(struct lb *lb, const char *backend, const char *name, struct lb_
 	return s != NULL;
 }
 
-/* The file's list, in it what Envoy says. */
-static int list_of(struct lb *lb, const char *backend, struct lb_list *out, struct err *err)
-{
-	struct filed f;
-
-	*out = (struct lb_list){0};
-	if (lb_check_names(lb->conf, backend, NULL, err) < 0 || lb_filed_read(&lb->folder, backend, &f, err) < 0)
-		return -1;
-	const int rc = lb->admin ? envoy_look(lb, err) : 0;
-	for (size_t i = 0; rc == 0 && i < f.list.n; i++) {
-		struct lb_server *s = &f.list.v[i];
-		s->sessions = -1;
-		if (!lb->admin)
-			continue;
-		const struct envoy_host h = envoy_host(lb, backend, s->name, s);
-		s->sessions = h.active;
-		if (s->state == LB_UP && (!h.there || (s->weight ? h.unable : h.failed)))
-			s->state = LB_DOWN;
-	}
-	if (rc == 0) {
-		*out = f.list;
-		f.list = (struct lb_list){0};
-	}
-	lb_filed_release(&f);
-	return rc;
-}
-
-static int envoy_list(struct lb *lb, const char *backend, struct lb_list *out, struct err *err)
-{
-	return list_of(lb, backend, out, err);
-}
-
-/* A file that cannot be read is among them: whoever lists that backend hears why. */
-static bool is_used(struct lb *lb, const char *backend)
-{
-	struct err ignored;
-	struct filed f;
-	bool used = true;
-
-	if (lb_filed_read(&lb->folder, backend, &f, &ignored) == 0) {
-		used = f.made || f.rule.n;
-		for (size_t i = 0; i < f.list.n; i++)
-			used = used || f.list.v[i].ours;
-	}
-	lb_filed_release(&f);
-	return used;
-}
-
-static int envoy_backends(struct lb *lb, struct lb_names *out, struct err *err)
-{
-	struct lb_names all;
-
-	*out = (struct lb_names){0};
-	if (lb_filed_backends(&lb->folder, &all, err) < 0)
-		return -1;
-	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < all.n; i++)
-		if (is_used(lb, all.v[i]))
-			rc = lb_names_add(out, all.v[i], err);
-	lb_names_release(&all);
-	if (rc < 0)
-		lb_names_release(out);
-	return rc;
-}
-
-#define REMOVAL "ignore_health_on_host_removal: true"
-
-static int envoy_verify(struct lb *lb, const char *backend, const struct lb_list *wanted, struct err *err)
-{
-	struct lb_list listed;
-	struct jv_member m;
-	char name[LB_NAME];
-
-	if (list_of(lb, backend, &listed, err) < 0)
-		return -1;
-	int rc = lb_compare(lb->conf, backend, wanted, &listed, err);
-	lb_list_release(&listed);
-	struct jv_cursor c = jv_each(envoy_hosts(lb, backend));
-	while (rc == 0 && lb->admin && jv_next(&c, &m))
-		if (envoy_pending(m.value, name))
-			rc = err_set(err, ERR_CONFLICT,
-			             "lb %s: backend %s: %s is stale: Envoy keeps it although it was taken out "
-			             "(pending_dynamic_removal), because it passes health checks; add " REMOVAL " to the cluster",
-			             lb->conf->name, backend, name);
-	return rc;
-}
-
 /* ---- in and out ---- */
 
 static int change(struct lb *lb, enum filed_do what, const char *backend, const char *name,
@@ -245,16 +158,17 @@ static int await_gone(struct lb *lb, const char *backend, const struct lb_server
 			return 0;
 		const bool late = clock_monotonic_ms() >= deadline;
 		if (h.pending && h.unable) {
-			(void)snprintf(result->note, sizeof result->note,
-			               "gets no more work, but stays in Envoy's list until it fails a health check: add " REMOVAL
-			               " to the cluster");
+			(void)snprintf(
+				result->note, sizeof result->note,
+				"gets no more work, but stays in Envoy's list until it fails a health check: add " ENVOY_REMOVAL
+				" to the cluster");
 			return 0;
 		}
 		if (h.pending || late)
 			return err_set(
 				err, ERR_CONFLICT,
 				"lb %s: backend %s: %s was taken out, but Envoy keeps it, with its traffic, as long as it passes "
-				"health checks (%s): add " REMOVAL " to the cluster",
+				"health checks (%s): add " ENVOY_REMOVAL " to the cluster",
 				lb->conf->name, backend, s->name, *h.flags ? h.flags : "no flags");
 		wait_step(lb, &step);
 	}

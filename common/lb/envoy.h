@@ -54,6 +54,14 @@ void envoy_version_of(const char *text, size_t n, char out[ENVOY_VERSION]);
 /* A hash that tells one content from another: FNV-1a, as 16 digits. */
 void envoy_hash(const char *text, size_t n, char out[17]);
 
+/* ---- envoy_list.c: verbs of lb.h ---- */
+
+#define ENVOY_REMOVAL "ignore_health_on_host_removal: true"
+
+int envoy_list(struct lb *lb, const char *backend, struct lb_list *out, struct err *err);
+int envoy_backends(struct lb *lb, struct lb_names *out, struct err *err);
+int envoy_verify(struct lb *lb, const char *backend, const struct lb_list *wanted, struct err *err);
+
 /* ---- envoy_api.c: what Envoy says ---- */
 
 int envoy_admin(struct lb *lb, struct err *err); /* reads conf->admin */
@@ -125,6 +133,10 @@ int envoy_render_clusters(const struct lb *lb, const struct envoy_apps *apps, co
                           struct err *err);
 int envoy_render_routes(const struct lb *lb, const struct envoy_apps *apps, const char *old, struct buf *out,
                         struct err *err);
+/* Has one of the two anything of ours for the backend? Its own file may be gone: a run was killed between the two. */
+bool envoy_mentioned(const struct lb *lb, const char *backend);
+/* Adds the names of the clusters that are ours. */
+int envoy_mentions(const struct lb *lb, struct lb_names *names, struct err *err);
 const char *envoy_route_name(const struct lb *lb);
 
 /* ---- envoy_stats.c ---- */

@@ -13,6 +13,8 @@
 
 #define CLUSTER "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 #define ROUTES "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+#define TO_CLUSTER "\"route\":{\"cluster\":"
+#define ROUTE_END ",\"timeout\":\"0s\","
 #define OURS ENVOY_MARK ":" /* our virtual hosts' names begin so */
 
 const char *envoy_route_name(const struct lb *lb)
@@ -65,6 +67,60 @@ static void put_source(const struct lb *lb, struct buf *out, const char *backend
 	buf_puts(out, ",\"watched_directory\":{");
 	buf_json_member_str(out, "path", lb->path);
 	buf_puts(out, "}}}");
+}
+
+/* ---- what is there of ours ---- */
+
+/* A file; empty when it cannot be read. */
+static void read_file(const struct lb *lb, const char *name, struct buf *text)
+{
+	char path[PATH_MAX + 32];
+	struct err ignored;
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/%s", lb->path, name);
+	buf_reset(text);
+	if (lb_file_read(path, text, &st, &ignored) < 0)
+		buf_reset(text);
+}
+
+int envoy_mentions(const struct lb *lb, struct lb_names *names, struct err *err)
+{
+	struct buf text = BUF_INIT(DOCUMENT_MAX);
+	struct jv resources = {0};
+	struct jv_member m;
+	struct err ignored;
+	char name[LB_NAME];
+	int rc = 0;
+
+	read_file(lb, ENVOY_CLUSTERS, &text);
+	(void)read_old(text.p ? text.p : "", &resources, &ignored);
+	struct jv_cursor c = jv_each(resources);
+	while (rc == 0 && jv_next(&c, &m))
+		if (jv_here(jv_path(m.value, "metadata.filter_metadata." ENVOY_MARK)) &&
+		    jv_str(jv_get(m.value, "name"), name, sizeof name) && lb_safe_name(name))
+			rc = lb_names_add(names, name, err);
+	buf_release(&text);
+	return rc;
+}
+
+bool envoy_mentioned(const struct lb *lb, const char *backend)
+{
+	struct buf text = BUF_INIT(DOCUMENT_MAX);
+	struct lb_names names = {0};
+	char way[LB_NAME + 64];
+	struct err ignored;
+	bool found = false;
+
+	if (envoy_mentions(lb, &names, &ignored) == 0)
+		for (size_t i = 0; i < names.n; i++)
+			found = found || strcmp(names.v[i], backend) == 0;
+	lb_names_release(&names);
+	read_file(lb, ENVOY_ROUTES, &text);
+	(void)snprintf(way, sizeof way, TO_CLUSTER "\"%s\"" ROUTE_END, backend);
+	found = found || (text.p && strstr(text.p, way));
+	buf_release(&text);
+	return found;
 }
 
 /* ---- clusters ---- */
@@ -186,10 +242,10 @@ static void put_route(struct buf *out, const struct way *w)
 	buf_puts(out, "\n{\"name\":\"" ENVOY_MARK "\",\"match\":{");
 	buf_json_member_str(out, strlen(w->way->path) > 1 ? "path_separated_prefix" : "prefix",
 	                    strlen(w->way->path) > 1 ? w->way->path : "/");
-	buf_puts(out, "},\"route\":{");
-	buf_json_member_str(out, "cluster", w->backend);
-	buf_puts(out, ",\"timeout\":\"0s\",\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],"
-	              "\"retry_policy\":{\"retry_on\":\"connect-failure,refused-stream\",\"num_retries\":2}}}");
+	buf_puts(out, "}," TO_CLUSTER);
+	buf_json_str(out, w->backend);
+	buf_puts(out, ROUTE_END "\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],"
+	                        "\"retry_policy\":{\"retry_on\":\"connect-failure,refused-stream\",\"num_retries\":2}}}");
 }
 
 /* The routes of a host: also those of wider hosts, for Envoy looks into one virtual host only; at the end what the

@@ -242,7 +242,8 @@ static int share_both(struct lb *lb, struct filed *const *files, size_t n, struc
 	for (size_t i = 0; i < n; i++) {
 		const struct filed *f = files[i];
 		going = going || f->gone;
-		needed = needed || f->gone || (f->changed ? !same_route(lb, f) : f->made || f->rule.n);
+		needed = needed || f->gone ||
+		         (f->changed ? !same_route(lb, f) : f->made || f->rule.n || envoy_mentioned(lb, f->backend));
 	}
 	if (!needed)
 		return 0;

@@ -580,8 +580,13 @@ static void test_half_done(void)
 	   "a backend whose file alone was written becomes whole");
 	must(detach("shop", 1));
 	(void)unlink(in_folder("shop.json"));
-	OK(ensure("shop", NULL) == 0 && reaches("cluster.shop.membership_total", -1),
-	   "one whose file alone was taken away goes");
+	struct lb_names names;
+	must(lb_envoy.backends(lb, &names, &err));
+	OK(names.n == 1 && strcmp(names.v[0], "shop") == 0 && listed("shop") == 0,
+	   "one whose file alone was taken away is still listed, without servers");
+	lb_names_release(&names);
+	OK(ensure("shop", NULL) == 0 && reaches("cluster.shop.membership_total", -1), "and goes when it is asked to");
+	OK(listed("shop") < 0 && err.code == ERR_NOT_FOUND, "then it is not found");
 	free(file);
 }
 
