@@ -162,8 +162,8 @@ static void settle(struct lb *lb, struct nginx_workers *before)
 		tasks_sleep(lb->means->tasks, BLIND_MS);
 }
 
-/* Until they are gone, and with them the requests that they had; false and a note: not by then. */
-static bool finish(struct lb *lb, struct nginx_workers *before, int64_t wait_ms, struct lb_result *result)
+/* Until they are gone, and with them the requests that they had; else with a note. */
+static void finish(struct lb *lb, struct nginx_workers *before, int64_t wait_ms, struct lb_result *result)
 {
 	const int64_t deadline = clock_monotonic_ms() + wait_ms;
 	int left;
@@ -181,7 +181,6 @@ static bool finish(struct lb *lb, struct nginx_workers *before, int64_t wait_ms,
 		               "connection",
 		               (double)wait_ms / 1000, left);
 	}
-	return left <= 0;
 }
 
 /* ---- attach ---- */
@@ -287,10 +286,9 @@ static int out(struct lb *lb, struct filed_change *c, int64_t wait_ms, struct lb
 	result->already = rc == 0 && c->already;
 	if (rc == 0 && *c->was.name) {
 		lb_place(&c->was, result->address);
-		/* To end an old worker would cut the connections of all that it serves. What is left to it goes on, and ends
-		 * with the container at the latest. */
-		if (!finish(lb, &before, wait_ms, result))
-			result->forced = c->what == FILED_TAKE;
+		/* After that nothing is forced: to end an old worker would cut the connections of all that it serves. What is
+		 * left to it goes on, and ends with the container at the latest. */
+		finish(lb, &before, wait_ms, result);
 	}
 	nginx_workers_release(&before);
 	return rc;

@@ -16,6 +16,7 @@
 #define STEP_MAX_MS 40
 #define TAKE_MS 10000    /* for nginx to load what it was told to */
 #define DISTANCE_MS 1000 /* between two reloads when workers of before the last one still work */
+#define OLD_MS 1000      /* after which no old worker accepts a connection */
 #define TOLD_MS 120      /* nginx tells old workers to end 100 ms after it started new ones */
 
 /* ---- nginx's own server ---- */
@@ -60,6 +61,20 @@ static int served(const struct lb *lb, int64_t *number, struct err *err)
 		*number = strtoll(reply.p, &end, 10);
 	buf_release(&reply);
 	return rc;
+}
+
+/* As served(), but a worker of before, which may take a connection for a moment more, is not believed. */
+static int served_now(const struct lb *lb, const struct nginx_gen *gen, int64_t *number, struct err *err)
+{
+	for (;;) {
+		const int64_t written = (int64_t)gen->st.st_mtim.tv_sec * 1000 + gen->st.st_mtim.tv_nsec / 1000000;
+		const int64_t age = clock_now_ms() - written;
+		if (served(lb, number, err) < 0)
+			return -1;
+		if (*number == gen->number || age < 0 || age > OLD_MS)
+			return 0;
+		tasks_sleep(lb->means->tasks, STEP_MAX_MS);
+	}
 }
 
 /* ---- a reload ---- */
@@ -241,7 +256,7 @@ static int take(struct lb *lb, struct filed *const *files, size_t n, struct err 
 	if (gen.digest == digest && gen.there) {
 		/* A run that was killed may have written it and not told nginx. */
 		if (*lb->base)
-			rc = served(lb, &number, err);
+			rc = served_now(lb, &gen, &number, err);
 		else if (!nginx_workers_older(lb, &gen.st))
 			number = gen.number;
 		if (rc == 0 && number != gen.number) {
@@ -298,7 +313,7 @@ int nginx_used(struct lb *lb, struct err *err)
 		               lb->conf->name, lb->path);
 	if (!*lb->base)
 		return 0;
-	if (served(lb, &number, err) < 0)
+	if (served_now(lb, &gen, &number, err) < 0)
 		return -1;
 	if (number == gen.number)
 		return 0;
