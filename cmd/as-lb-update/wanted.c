@@ -188,21 +188,6 @@ static int add_leave(struct job *j, struct side *s, enum change_do what, int ste
 	return 0;
 }
 
-/* What the plan removes is drained, or taken out. */
-static int add_removed(struct job *j, struct side *s, int step, struct err *err)
-{
-	struct jv_cursor c = jv_each(steps_todo(j->r, "remove"));
-	struct jv_member m;
-	char id[128], name[LB_NAME];
-
-	while (jv_next(&c, &m)) {
-		steps_text(m.value, "id", id, sizeof id);
-		if (lb_server_name(id, name) && add_leave(j, s, j->u->drain_only ? DO_DRAIN : DO_DETACH, step, name, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 /* Does somebody who is wanted run where this entry points to? */
 static bool is_taken_place(const struct job *j, const struct lb_server *is)
 {
@@ -211,6 +196,25 @@ static bool is_taken_place(const struct job *j, const struct lb_server *is)
 		    strcmp(j->wants[i].server.name, is->name) != 0)
 			return true;
 	return false;
+}
+
+/* What the plan removes is drained, or taken out; first where somebody else is now. */
+static int add_removed(struct job *j, struct side *s, struct err *err)
+{
+	struct jv_cursor c = jv_each(steps_todo(j->r, "remove"));
+	struct jv_member m;
+	char id[128], name[LB_NAME];
+
+	while (jv_next(&c, &m)) {
+		steps_text(m.value, "id", id, sizeof id);
+		if (!lb_server_name(id, name))
+			continue;
+		const struct lb_server *is = listed(s, name);
+		const bool taken = is && !j->u->drain_only && is_taken_place(j, is) && !entry_lives(j, name);
+		if (add_leave(j, s, j->u->drain_only ? DO_DRAIN : DO_DETACH, taken ? 0 : 1, name, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* An entry that is listed where its container is not, and somebody else is now: it goes first. */
@@ -224,7 +228,7 @@ static bool is_stranger(const struct job *j, const struct lb_server *is)
 /* The record saw its container no more, and it was not attached since; look_at_world has the last word. */
 static bool seems_stale(const struct job *j, const struct lb_server *is)
 {
-	return is->ours && j->believed && !is_blind(j->r) && !entry_lives(j, is->name) && !wanted(j, is->name);
+	return is->ours && j->believed && !wanted(j, is->name) && !is_blind(j->r) && !entry_lives(j, is->name);
 }
 
 /* In every day's work the record, which saw all of its hosts, is believed where an engine cannot be asked from here;
@@ -371,7 +375,7 @@ static int find_side(struct job *j, struct side *s, struct err *err)
 {
 	const size_t from = j->nchanges;
 
-	if (!s->absent && add_removed(j, s, 1, err) < 0)
+	if (!s->absent && add_removed(j, s, err) < 0)
 		return -1;
 	const bool last = keep_last(j, s, from);
 	if (j->u->drain_only)
