@@ -575,7 +575,7 @@ up() { [ "$(servers_up)" = "$1" ]; }
 	api DELETE '/containers/shop?force=1' >/dev/null
 	eventually 10 answers shop.example 404
 	eventually 10 grep -q '"do":"forget"' "$OUT"
-	is "$(jq -c '.lb[]? | select(.do == "detach" or .do == "forget") | [.do, .backend, .ok]' "$OUT" | xargs)" '[detach,shop,true] [forget,shop,true]'
+	is "$(jq -c '.lb[]? | select(.do == "detach" or .do == "forget") | [.do, .backend, .ok]' "$OUT" | uniq | xargs)" '[detach,shop,true] [forget,shop,true]'
 	[ ! -f "$AS_RIG_TRAEFIK_DIR/as-shop.yml" ]
 }
 
