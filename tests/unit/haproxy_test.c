@@ -389,34 +389,35 @@ static void test_what_is_missing(void)
 }
 
 /* A master that never answers, and the run before it is killed there. */
-static void test_kill_before_reload(void)
+static void test_kill_before_reload(const char *host, const char *what)
 {
-	char path[PATH_SIZE], line[64];
+	char path[PATH_SIZE], line[64], rule[64];
 	struct conf_lb conf = edge;
 	const long pid = worker_pid();
 	const int fd = listen_unix(path_in(path, "master"));
 
+	(void)snprintf(rule, sizeof rule, "Host(`%s`)", host);
 	const pid_t child = app_fork();
 	if (child == 0) {
 		conf.master = path;
-		_exit(ensure_by(lb_haproxy.open(&conf, &alone, &err), "app", "Host(`a.example`)", "") != 0);
+		_exit(ensure_by(lb_haproxy.open(&conf, &alone, &err), "app", rule, "") != 0);
 	}
 	const int client = accept(fd, NULL, NULL);
-	OK(recv(client, line, sizeof line, 0) > 0, "a run is about to reload");
+	OK(recv(client, line, sizeof line, 0) > 0, "a run is about to reload for %s", what);
 	(void)kill(child, SIGKILL);
 	(void)app_reap(child);
 	(void)close(client);
 	(void)close(fd);
-	OK(strstr(read_all(config), "\nbackend app\n") && worker_pid() == pid,
-	   "killed there, it has written and not reloaded");
+	(void)unlink(path);
+	OK(strstr(read_all(config), host) && worker_pid() == pid, "killed there, it has written and not reloaded");
 	OK(is_pending(), "a reload is owed");
-	done(ensure_by(lb, "app", "Host(`a.example`)", ""), "the next run of the same succeeds");
+	done(ensure_by(lb, "app", rule, ""), "the next run of the same succeeds");
 	OK(!result.already && worker_pid() != pid, "it reloads");
 	must(attach_to("app", 1, apps[2].port, GATE));
-	IS(server_for("a.example", "/"), 2, "the route works");
+	IS(server_for(host, "/"), 2, "the route works");
 	OK(!is_pending(), "no reload is owed any more");
-	must(detach_from("app", 1, WAIT));
-	must(forget("app"));
+	done(ensure_by(lb, "app", rule, ""), "one more run succeeds");
+	OK(result.already, "it has nothing to do");
 }
 
 /* ---- an older HAProxy ---- */
@@ -689,7 +690,10 @@ int main(void)
 	test_broken();
 	test_what_is_missing();
 	test_refused_load();
-	test_kill_before_reload();
+	test_kill_before_reload("a.example", "a new backend");
+	test_kill_before_reload("b.example", "another rule");
+	must(detach_from("app", 1, WAIT));
+	must(forget("app"));
 	say(original);
 	test_old_haproxy();
 	test_slot();
