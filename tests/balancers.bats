@@ -179,7 +179,7 @@ drain_waits() {
 @test "envoy: a request in flight ends well when its server is drained, and drain waits for it" { at_once drain_waits envoy; }
 
 detach_does_not_wait_for_ever() {
-	local before from
+	local before from said
 	only "$1" 2 3
 	before=$(hits "$1" 3)
 	slow "$1" 5000
@@ -188,7 +188,8 @@ detach_does_not_wait_for_ever() {
 	from=$(ms)
 	rec "$1" 2 3 | removing 3 | jq -c '.policy.drain = 1' | update >"$BATS_TEST_TMPDIR/cut.$1"
 	took detach $(($(ms) - from)) 1000 4500
-	is "$(jq -c '.lb[] | select(.do == "detach") | [.ok, .message]' "$BATS_TEST_TMPDIR/cut.$1")" '[true,"forced"]'
+	said=$(jq -r '.lb[] | select(.do == "detach" and .ok) | .message' "$BATS_TEST_TMPDIR/cut.$1")
+	if [ "$1" = nginx ]; then has "$said" 'nginx cuts no single connection'; else is "$said" forced; fi
 	is "$(entries "$1")" 2
 	kill "${SLOW[@]}" 2>/dev/null || true
 	[ "$1" != haproxy ] || is "$(sort -u "$BATS_TEST_TMPDIR/slow.$1")" 502
