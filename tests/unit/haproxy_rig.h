@@ -242,6 +242,129 @@ static inline void within(int64_t from, int64_t to, const char *name)
 		printf("# %lld ms\n", (long long)took);
 }
 
+/* ---- backends and routes ---- */
+
+static char original[32768]; /* the rig's configuration */
+
+/* A GET for a host: the status, and the server's number. */
+static inline int get(const char *host, const char *path, int *number)
+{
+	char text[2048];
+	size_t n = 0;
+	ssize_t got;
+
+	const int fd = app_connect(front);
+	const int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host);
+	if (fd < 0 || send(fd, text, (size_t)len, MSG_NOSIGNAL) != len)
+		return 0;
+	while (n < sizeof text - 1 && (got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0)
+		n += (size_t)got;
+	text[n] = '\0';
+	(void)close(fd);
+	const char *body = strstr(text, "\r\n\r\n");
+	if (number)
+		*number = body ? (int)strtol(body + 4, NULL, 10) : -1;
+	return strncmp(text, "HTTP/1.", 7) == 0 ? (int)strtol(text + 9, NULL, 10) : 0;
+}
+
+/* Which server answers; -1: none. */
+static inline int server_for(const char *host, const char *path)
+{
+	int number = -1;
+
+	return get(host, path, &number) == 200 ? number : -1;
+}
+
+static inline int ensure_by(struct lb *by, const char *backend, const char *rule, const char *check)
+{
+	struct rule r = {.n = 0};
+	struct lb_route route = {.rule = &r};
+
+	err = (struct err){0};
+	(void)snprintf(route.check, sizeof route.check, "%s", check);
+	if (rule && *rule && rule_parse(rule, &r, &err) < 0)
+		abort();
+	return lb_haproxy.ensure(by, backend, rule ? &route : NULL, &result, &err);
+}
+
+static inline int ensure(const char *backend, const char *rule) { return ensure_by(lb, backend, rule, "/"); }
+static inline int forget(const char *backend) { return ensure_by(lb, backend, NULL, ""); }
+
+/* Reloads that the master began, by its own count. */
+static inline long reloads(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	char text[4096];
+	size_t n = 0;
+	ssize_t got;
+
+	(void)snprintf(a.sun_path, sizeof a.sun_path, "%s", edge.master);
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0 || dprintf(fd, "show proc\n") < 0 || shutdown(fd, SHUT_WR) < 0)
+		abort();
+	while (n < sizeof text - 1 && (got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0)
+		n += (size_t)got;
+	text[n] = '\0';
+	(void)close(fd);
+	const char *master = strstr(text, "master ");
+	return master ? strtol(master + 6, NULL, 10) : -1;
+}
+
+static inline enum lb_state state_of(const char *backend, unsigned number)
+{
+	const struct lb_server s = server(number, 1);
+	enum lb_state state = (enum lb_state) - 1;
+	struct lb_list list;
+
+	if (lb_haproxy.list(lb, backend, &list, &err) < 0)
+		return state;
+	for (size_t i = 0; i < list.n; i++)
+		if (strcmp(list.v[i].name, s.name) == 0)
+			state = list.v[i].state;
+	lb_list_release(&list);
+	return state;
+}
+
+static inline bool has_backend(const char *name)
+{
+	struct lb_names names;
+	bool there = false;
+
+	must(lb_haproxy.backends(lb, &names, &err));
+	for (size_t i = 0; i < names.n; i++)
+		there |= strcmp(names.v[i], name) == 0;
+	lb_names_release(&names);
+	return there;
+}
+
+/* The rig's file says this from now on; HAProxy itself is not told. */
+static inline void say(const char *text)
+{
+	char temporary[256];
+
+	(void)snprintf(temporary, sizeof temporary, "%s.new", config);
+	write_all(temporary, text, 0600);
+	if (rename(temporary, config) < 0)
+		abort();
+}
+
+static inline const char *with(const char *line)
+{
+	static char text[65536];
+
+	(void)snprintf(text, sizeof text, "%s%s", original, line);
+	return text;
+}
+
+static inline bool is_pending(void)
+{
+	char path[256];
+	const char *slash = strrchr(config, '/');
+
+	(void)snprintf(path, sizeof path, "%.*s/.%s.as-lb-reload", (int)(slash - config), config, slash + 1);
+	return access(path, F_OK) == 0;
+}
+
 /* The rig, its servers 0 to 2 and a folder; false: there is no rig. */
 static inline bool rig_begin(void)
 {
@@ -256,6 +379,7 @@ static inline bool rig_begin(void)
 	if (!url || !edge.socket || !config)
 		return false;
 	edge.config = (char *)(uintptr_t)config;
+	(void)snprintf(original, sizeof original, "%s", read_all(config));
 	front = (unsigned)strtoul(strrchr(url, ':') + 1, NULL, 10);
 	lb = lb_haproxy.open(&edge, &alone, &err);
 	for (int i = 0; i < 4; i++) {

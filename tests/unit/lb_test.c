@@ -800,8 +800,6 @@ int main(void)
 		OK(true, "HAProxy # SKIP no rig: eval \"$(tests/rig/up haproxy)\"");
 		return rig_end();
 	}
-	char original[65536];
-	(void)snprintf(original, sizeof original, "%s", read_all(config));
 	const int files = open_files();
 
 	test_stats();
