@@ -520,6 +520,20 @@ answers() { [ "$(routed "$1")" = "$2" ]; }
 	eventually 5 answers shop.example 404
 }
 
+@test "--sync takes the route away when no rule says it any more, and the entries stay" {
+	sed -i '/^\[lb/,$d' "$AUTOSCALE_CONF"
+	traefik
+	joined shop '{"autoscale.service":"shop","autoscale.lb":"side","autoscale.lb.rule":"Host(`shop.example`)"}'
+	run -0 as-lb-update < <(look shop)
+	eventually 5 answers shop.example 200
+	run -0 --separate-stderr as-lb-update --sync -v < <(look shop | jq -c 'del(.policy.lb_rule)')
+	has "$stderr" 'side shop: - route'
+	eventually 5 answers shop.example 404
+	grep -q "$(entry shop)" "$AS_RIG_TRAEFIK_DIR/as-shop.yml"
+	run -0 --separate-stderr as-lb-update --sync -v < <(look shop | jq -c 'del(.policy.lb_rule)')
+	is "$stderr" ''
+}
+
 @test "--sync takes the route of a service that is gone, and keeps that of one that is not" {
 	sed -i '/^\[lb/,$d' "$AUTOSCALE_CONF"
 	traefik

@@ -156,10 +156,11 @@ static void run_change(void *ctx, size_t item)
 		say_result(c, &result);
 	else
 		c->settled = c->bad = true;
-	/* An empty backend may have got a server meanwhile, from another process: then its route stays. */
-	if (c->what == DO_FORGET && c->bad && c->err.code == ERR_CONFLICT)
+	/* An empty backend may have got a server meanwhile, from another process: then its route stays. Where no route
+	 * can be made, there is none to take away. */
+	if (c->quiet && c->bad && c->err.code == (c->what == DO_FORGET ? ERR_CONFLICT : ERR_CONFIG))
 		c->bad = false;
-	else if (c->what == DO_FORGET)
+	else if (c->quiet)
 		c->quiet = !c->bad && result.already;
 	c->ms = clock_monotonic_ms() - began;
 }

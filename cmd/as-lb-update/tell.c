@@ -66,7 +66,9 @@ void say_change(const struct job *j, const struct change *c)
 		lb_place(&c->server, place);
 	switch (c->what) {
 	case DO_ENSURE:
-		if (c->settled || c->side->absent)
+		if (!j->rule.n && !c->quiet)
+			say_line("%s %s: - route (no rule says it any more)", lb, j->backend);
+		else if (j->rule.n && (c->settled || c->side->absent))
 			say_line("%s %s: + route %s", lb, j->backend, j->rule_text);
 		break;
 	case DO_FORGET:

@@ -371,6 +371,18 @@ static int add_attaches(struct job *j, struct side *s, struct err *err)
 	return 0;
 }
 
+/* A rule makes the route. None any more takes away one that was made, which --sync looks after once there are entries:
+ * an empty backend would be made by asking. */
+static int add_route(struct job *j, struct side *s, struct err *err)
+{
+	if (!j->nwants || (!j->rule.n && (!j->u->sync || !s->now.n)))
+		return 0;
+	struct change *c = add_change(j, s, DO_ENSURE, 0, err);
+	if (c)
+		c->quiet = !j->rule.n;
+	return c ? 0 : -1;
+}
+
 static int find_side(struct job *j, struct side *s, struct err *err)
 {
 	const size_t from = j->nchanges;
@@ -380,8 +392,8 @@ static int find_side(struct job *j, struct side *s, struct err *err)
 	const bool last = keep_last(j, s, from);
 	if (j->u->drain_only)
 		return last ? add_attaches(j, s, err) : 0;
-	if (add_stale(j, s, true, err) < 0 || (j->nwants && j->rule.n && !add_change(j, s, DO_ENSURE, 0, err)) ||
-	    add_attaches(j, s, err) < 0 || add_stale(j, s, false, err) < 0)
+	if (add_stale(j, s, true, err) < 0 || add_route(j, s, err) < 0 || add_attaches(j, s, err) < 0 ||
+	    add_stale(j, s, false, err) < 0)
 		return -1;
 	if (s->absent || !is_extinct(j))
 		return 0;
