@@ -152,13 +152,7 @@ struct change *add_change(struct job *j, struct side *side, enum change_do what,
 	return c;
 }
 
-static const struct lb_server *listed(const struct side *s, const char *name)
-{
-	for (size_t i = 0; i < s->now.n; i++)
-		if (strcmp(s->now.v[i].name, name) == 0)
-			return &s->now.v[i];
-	return NULL;
-}
+static const struct lb_server *listed(const struct side *s, const char *name) { return lb_list_find(&s->now, name); }
 
 void settle(struct change *c, const char *message)
 {

@@ -32,23 +32,15 @@ static void envoy_close(struct lb *lb)
 
 static int find_folder(struct lb *lb, struct err *err)
 {
-	const char *path = lb->conf->folder ? lb->conf->folder : lb->conf->config;
-	struct stat st;
+	const int rc = lb_filed_path(lb->conf, lb->path, err);
 
-	if (!path || !*path)
+	if (rc == 0)
 		return err_set(err, ERR_CONFIG,
 		               "[lb \"%s\"] needs `folder`: the one from which Envoy reads its endpoints (eds_config: "
 		               "path_config_source)",
 		               lb->conf->name);
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-		return err_set(err, ERR_CONFIG, "[lb \"%s\"]: %s is no folder: `folder` is the one that Envoy watches",
-		               lb->conf->name, path);
-	size_t n = strlen(path);
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	(void)snprintf(lb->path, sizeof lb->path, "%.*s", (int)n, path);
 	lb->folder.path = lb->path;
-	return 0;
+	return rc < 0 ? -1 : 0;
 }
 
 static struct lb *envoy_open(const struct conf_lb *conf, const struct lb_means *means, struct err *err)
@@ -75,14 +67,6 @@ static struct lb *envoy_open(const struct conf_lb *conf, const struct lb_means *
 
 /* ---- what is there ---- */
 
-static const struct lb_server *among(const struct lb_list *list, const char *name)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (strcmp(list->v[i].name, name) == 0)
-			return &list->v[i];
-	return NULL;
-}
-
 /* The entry in the file: 1 and *is; 0: none, or no file. */
 static int find(struct lb *lb, const char *backend, const char *name, struct lb_server *is, struct err *err)
 {
@@ -92,7 +76,7 @@ static int find(struct lb *lb, const char *backend, const char *name, struct lb_
 	*is = (struct lb_server){.name = ""};
 	if (rc < 0)
 		return err->code == ERR_NOT_FOUND ? 0 : -1;
-	const struct lb_server *s = among(&f.list, name);
+	const struct lb_server *s = lb_list_find(&f.list, name);
 	if (s)
 		*is = *s;
 	lb_filed_release(&f);

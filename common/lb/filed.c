@@ -424,6 +424,23 @@ static void run(struct filed_folder *folder, struct filed_change *changes)
 	free(r.list);
 }
 
+int lb_filed_path(const struct conf_lb *conf, char out[PATH_MAX], struct err *err)
+{
+	const char *path = conf->folder ? conf->folder : conf->config;
+	struct stat st;
+
+	if (!path || !*path)
+		return 0;
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(err, ERR_CONFIG, "[lb \"%s\"]: %s is no folder: `folder` is the one that %s watches", conf->name,
+		               path, conf->driver);
+	size_t n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	(void)snprintf(out, PATH_MAX, "%.*s", (int)n, path);
+	return 1;
+}
+
 int lb_filed_change(struct filed_folder *folder, struct filed_change *change, struct err *err)
 {
 	struct filed_change **end = &folder->waiting;

@@ -87,6 +87,10 @@ struct filed_change {
 	struct filed_change *next;
 };
 
+/* What `folder` says, or `config`, without slashes at its end. 1; 0: neither says anything; -1, CONFIG: it is no
+ * folder. */
+int lb_filed_path(const struct conf_lb *conf, char out[PATH_MAX], struct err *err);
+
 /* Carries out the change, in a round with those of other tasks; returns when the load balancer uses it. */
 int lb_filed_change(struct filed_folder *folder, struct filed_change *change, struct err *err);
 /* Reads one backend's file as it is now. NOT_FOUND. Release with lb_filed_release. */

@@ -36,6 +36,14 @@ void lb_list_release(struct lb_list *list)
 	list->n = 0;
 }
 
+const struct lb_server *lb_list_find(const struct lb_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->v[i].name, name) == 0)
+			return &list->v[i];
+	return NULL;
+}
+
 const char *lb_state_name(enum lb_state state)
 {
 	static const char *const names[] = {[LB_UP] = "up", [LB_DOWN] = "down", [LB_DRAIN] = "drain", [LB_MAINT] = "maint"};
@@ -226,14 +234,6 @@ int lb_check_server(const struct conf_lb *conf, const struct lb_server *in, stru
 	return 0;
 }
 
-static const struct lb_server *among(const struct lb_list *list, const char *name)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (strcmp(list->v[i].name, name) == 0)
-			return &list->v[i];
-	return NULL;
-}
-
 int lb_compare(const struct conf_lb *conf, const char *backend, const struct lb_list *wanted,
                const struct lb_list *listed, struct err *err)
 {
@@ -243,14 +243,14 @@ int lb_compare(const struct conf_lb *conf, const char *backend, const struct lb_
 
 	for (size_t i = 0; i < listed->n; i++) {
 		const struct lb_server *is = &listed->v[i];
-		if (!is->ours || among(wanted, is->name))
+		if (!is->ours || lb_list_find(wanted, is->name))
 			continue;
 		lb_place(is, there);
 		return err_set(err, ERR_CONFLICT, "lb %s: backend %s: %s is stale: no such container, but %s is listed",
 		               conf->name, backend, is->name, there);
 	}
 	for (size_t i = 0; i < wanted->n; i++) {
-		const struct lb_server *is = among(listed, wanted->v[i].name);
+		const struct lb_server *is = lb_list_find(listed, wanted->v[i].name);
 		if (lb_check_server(conf, &wanted->v[i], &want, err) < 0)
 			return -1;
 		if (!is) {

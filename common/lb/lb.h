@@ -126,6 +126,7 @@ struct lb_driver {
 /* The driver of a configured load balancer; NULL and CONFIG for an unknown one. */
 const struct lb_driver *lb_driver(const struct conf_lb *conf, struct err *err);
 void lb_list_release(struct lb_list *list);
+const struct lb_server *lb_list_find(const struct lb_list *list, const char *name); /* or NULL */
 void lb_names_release(struct lb_names *names);
 struct lb_rates lb_rates(const struct lb_stats *before, const struct lb_stats *after);
 const char *lb_state_name(enum lb_state state); /* "up", "down", "drain", "maint" */

@@ -185,14 +185,6 @@ static void finish(struct lb *lb, struct nginx_workers *before, int64_t wait_ms,
 
 /* ---- attach ---- */
 
-static const struct lb_server *among(const struct lb_list *list, const char *name)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (strcmp(list->v[i].name, name) == 0)
-			return &list->v[i];
-	return NULL;
-}
-
 static int probe(struct lb *lb, const char *backend, const struct lb_server *want, int64_t gate_ms, struct err *err)
 {
 	const int64_t now = clock_monotonic_ms();
@@ -256,7 +248,7 @@ static int nginx_attach(struct lb *lb, const char *backend, const struct lb_serv
 		return -1;
 	want.state = LB_UP;
 	lb_place(&want, result->address);
-	const struct lb_server *is = among(&f.list, want.name);
+	const struct lb_server *is = lb_list_find(&f.list, want.name);
 	const bool moved = is && !lb_same_place(is, &want), added = !is || is->state != LB_UP;
 	for (size_t i = 0; i < f.list.n; i++)
 		others = others || (f.list.v[i].state == LB_UP && f.list.v[i].weight);

@@ -217,14 +217,6 @@ static int change(struct lb *lb, struct filed_change *c, struct lb_result *resul
 	return 0;
 }
 
-static const struct lb_server *among(const struct lb_list *list, const char *name)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (strcmp(list->v[i].name, name) == 0)
-			return &list->v[i];
-	return NULL;
-}
-
 /* Is it in already, at this place, so that no gate is needed? -1: it cannot be put in. */
 static int serves(struct lb *lb, const char *backend, const struct lb_server *want, struct err *err)
 {
@@ -235,7 +227,7 @@ static int serves(struct lb *lb, const char *backend, const struct lb_server *wa
 	if (rc == 0)
 		rc = not_theirs(lb, backend, &f, &look, err);
 	if (rc == 0) {
-		const struct lb_server *is = among(&f.list, want->name);
+		const struct lb_server *is = lb_list_find(&f.list, want->name);
 		rc = is && is->state == LB_UP && lb_same_place(is, want);
 	}
 	lb_filed_release(&f);

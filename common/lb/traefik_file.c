@@ -83,20 +83,10 @@ static void new_files(struct lb *lb)
 
 int traefik_folder(struct lb *lb, struct err *err)
 {
-	const char *path = lb->conf->folder ? lb->conf->folder : lb->conf->config;
-	struct stat st;
+	const int rc = lb_filed_path(lb->conf, lb->path, err);
 
-	if (!path || !*path)
-		return 0;
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-		return err_set(err, ERR_CONFIG,
-		               "[lb \"%s\"]: %s is no folder: `folder` is the one that Traefik's file provider watches "
-		               "(providers.file.directory)",
-		               lb->conf->name, path);
-	size_t n = strlen(path);
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	(void)snprintf(lb->path, sizeof lb->path, "%.*s", (int)n, path);
+	if (rc <= 0)
+		return rc;
 	lb->folder.path = lb->path;
 	new_files(lb);
 	return 0;

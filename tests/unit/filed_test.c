@@ -1,6 +1,7 @@
 /* Rounds of file changes (common/lb/filed.h), with a balancer that is a table in this file: what it reads is a line per
  * server, and whether it takes that is said here. */
 #include "lb/filed.h"
+#include "tests/unit/files.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/tap.h"
 
@@ -70,25 +71,7 @@ static const struct filed_kind kind = {"as-", ".txt", reserved, parse, render, b
 static const struct conf_lb edge = {.name = (char[]){"edge"}};
 static struct filed_folder folder = {.conf = &edge, .kind = &kind, .path = scratch};
 
-static void write_text(const char *name, const char *text)
-{
-	FILE *f = fopen(scratch_path(name), "w");
-
-	if (!f || fputs(text, f) < 0 || fclose(f) != 0)
-		abort();
-}
-
-static const char *text_of(const char *name)
-{
-	static char text[8192];
-	FILE *f = fopen(scratch_path(name), "r");
-
-	if (!f)
-		return NULL;
-	text[fread(text, 1, sizeof text - 1, f)] = '\0';
-	(void)fclose(f);
-	return text;
-}
+static const char *in_file(const char *name) { return text_of(scratch_path(name)); }
 
 static struct lb_server server(unsigned number)
 {
@@ -124,11 +107,11 @@ static void test_one_by_one(void)
 	bool already;
 
 	OK(put("web", 1, &already) == 0 && !already, "a server is put into a new file");
-	IS_STR(text_of("as-web.txt"), "1 theirs\nas-000000000001 127.0.0.1 1001 100 up\n", "the file is whole");
+	IS_STR(in_file("as-web.txt"), "1 theirs\nas-000000000001 127.0.0.1 1001 100 up\n", "the file is whole");
 	OK(put("web", 1, &already) == 0 && already, "put twice is there already");
 	OK(change(FILED_DRAIN, "web", "as-000000000001", &already) == 0 && !already, "it is drained");
 	OK(change(FILED_DRAIN, "web", "as-000000000001", &already) == 0 && already, "drained twice is so already");
-	IS_STR(text_of("as-web.txt"), "2 theirs\nas-000000000001 127.0.0.1 1001 100 drain\n", "the version counts changes");
+	IS_STR(in_file("as-web.txt"), "2 theirs\nas-000000000001 127.0.0.1 1001 100 drain\n", "the version counts changes");
 	OK(put("web", 1, &already) == 0 && !already, "put again after drain lets it in");
 	OK(change(FILED_TAKE, "web", "as-000000000001", &already) == 0 && !already, "it is taken out");
 	OK(change(FILED_TAKE, "web", "as-000000000001", &already) == 0 && already, "what is not there is out already");
@@ -142,14 +125,14 @@ static void test_made_files(void)
 {
 	bool already;
 
-	OK(change(FILED_FORGET, "web", NULL, &already) == 0 && already && text_of("as-web.txt"),
+	OK(change(FILED_FORGET, "web", NULL, &already) == 0 && already && in_file("as-web.txt"),
 	   "a file that ensure did not make stays");
 	OK(change(FILED_ENSURE, "app", NULL, &already) == 0 && !already, "ensure makes a file");
 	OK(change(FILED_ENSURE, "app", NULL, &already) == 0, "ensure twice succeeds");
 	OK(put("app", 1, &already) == 0, "it takes a server");
 	OK(change(FILED_FORGET, "app", NULL, &already) < 0 && err.code == ERR_CONFLICT, "with a server it does not go");
 	OK(change(FILED_TAKE, "app", "as-000000000001", &already) == 0, "the server goes");
-	OK(change(FILED_FORGET, "app", NULL, &already) == 0 && !already && !text_of("as-app.txt"), "then the file goes");
+	OK(change(FILED_FORGET, "app", NULL, &already) == 0 && !already && !in_file("as-app.txt"), "then the file goes");
 }
 
 static void test_refusals(void)
@@ -159,15 +142,15 @@ static void test_refusals(void)
 
 	if (put("bad", 1, &already) < 0 || put("good", 1, &already) < 0)
 		abort();
-	(void)snprintf(was, sizeof was, "%s", text_of("as-bad.txt"));
+	(void)snprintf(was, sizeof was, "%s", in_file("as-bad.txt"));
 	refuse_all = true;
 	OK(put("bad", 2, &already) < 0 && strcmp(err.message, "all is refused") == 0, "what is not taken is an error");
-	IS_STR(text_of("as-bad.txt"), was, "and the old bytes are put back");
-	OK(put("new", 2, &already) < 0 && !text_of("as-new.txt"), "a file that was not there is not there again");
+	IS_STR(in_file("as-bad.txt"), was, "and the old bytes are put back");
+	OK(put("new", 2, &already) < 0 && !in_file("as-new.txt"), "a file that was not there is not there again");
 	refuse_all = false;
 	refuse_bad = true;
 	OK(put("bad", 2, &already) < 0 && strcmp(err.message, "bad is refused") == 0, "one file can be refused");
-	IS_STR(text_of("as-bad.txt"), was, "and is put back");
+	IS_STR(in_file("as-bad.txt"), was, "and is put back");
 	refuse_bad = false;
 	bad_before = true;
 	taken = refused_before = 0;
@@ -176,10 +159,10 @@ static void test_refusals(void)
 	OK(put("bad", 1, &already) == 0 && already, "what is there already needs no change");
 	IS(refused_before, 1, "and no question");
 	bad_before = false;
-	write_text("as-torn.txt", "no number");
+	write_text(scratch_path("as-torn.txt"), "no number");
 	OK(put("torn", 1, &already) < 0 && err.code == ERR_CONFIG && strstr(err.message, "as-torn.txt"),
 	   "a file that is not ours to read is named");
-	IS_STR(text_of("as-torn.txt"), "no number", "and stays as it is");
+	IS_STR(in_file("as-torn.txt"), "no number", "and stays as it is");
 }
 
 static int outcome[MANY];

@@ -4,6 +4,7 @@
 #define TESTS_UNIT_HAPROXY_RIG_H
 
 #include "lb/lb.h"
+#include "tests/unit/files.h"
 #include "tests/unit/http_app.h"
 #include "tests/unit/tap.h"
 
@@ -39,25 +40,10 @@ static inline char *path_in(char out[PATH_SIZE], const char *name)
 	return out;
 }
 
-static inline char *read_all(const char *path)
-{
-	static char text[4][65536];
-	static int turn;
-	char *p = text[turn++ % 4];
-	FILE *f = fopen(path, "r");
-
-	if (!f)
-		return NULL;
-	p[fread(p, 1, sizeof text[0] - 1, f)] = '\0';
-	(void)fclose(f);
-	return p;
-}
-
 static inline void write_all(const char *path, const char *text, mode_t mode)
 {
-	FILE *f = fopen(path, "w");
-
-	if (!f || fputs(text, f) < 0 || fclose(f) != 0 || chmod(path, mode) < 0)
+	write_text(path, text);
+	if (chmod(path, mode) < 0)
 		abort();
 }
 
@@ -379,7 +365,7 @@ static inline bool rig_begin(void)
 	if (!url || !edge.socket || !config)
 		return false;
 	edge.config = (char *)(uintptr_t)config;
-	(void)snprintf(original, sizeof original, "%s", read_all(config));
+	(void)snprintf(original, sizeof original, "%s", text_of(config));
 	front = (unsigned)strtoul(strrchr(url, ':') + 1, NULL, 10);
 	lb = lb_haproxy.open(&edge, &alone, &err);
 	for (int i = 0; i < 4; i++) {

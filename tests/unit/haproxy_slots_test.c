@@ -95,7 +95,7 @@ static void test_slot(void)
 	IS(state_of("slots", 1), LB_UP, "it is up");
 	OK(has_backend("slots"), "its backend is among those with servers of ours");
 	IS(answers(0), 20, "20 of 20 requests reach it");
-	OK(strstr(read_all(config), "# as-lb slot slot1 as-000000000001\n"), "the configuration says whose the slot is");
+	OK(strstr(text_of(config), "# as-lb slot slot1 as-000000000001\n"), "the configuration says whose the slot is");
 	done(attach_to("slots", 1, apps[0].port, GATE), "attaching it again succeeds");
 	OK(result.already, "attaching it again reports that nothing was to be done");
 	done(attach_to("slots", 1, apps[1].port, GATE), "when it moved it is attached at its new address");
@@ -125,7 +125,7 @@ static void test_slot(void)
 	for (unsigned i = 1; i <= 3; i++)
 		done(detach_from("slots", i, WAIT), "one is detached");
 	IS(in_slots(), 0, "none is left");
-	OK(!strstr(read_all(config), "as-lb slot ") && !count(read_all(config), "server as-"), "none is saved");
+	OK(!strstr(text_of(config), "as-lb slot ") && !count(text_of(config), "server as-"), "none is saved");
 	must(attach_to("slots", 5, apps[2].port, GATE));
 	IS(answers(2), 20, "the slots are free again");
 	done(detach_from("slots", 5, WAIT), "it is detached from its slot");
@@ -161,7 +161,7 @@ static void test_slots_of_three(void)
 	IS(in_slots(), 3, "three are listed");
 	for (int i = 1; i <= 3; i++) {
 		(void)snprintf(line, sizeof line, "# as-lb slot slot%d as-", i);
-		IS(count(read_all(config), line), 1, "no slot has two owners");
+		IS(count(text_of(config), line), 1, "no slot has two owners");
 	}
 	for (unsigned i = 0; i < 3; i++)
 		must(detach_from("slots", 0x40 + i, WAIT));
@@ -244,8 +244,8 @@ static void test_many(void)
 
 	IS(at_once(many, attach_one), MANY, "32 servers are attached at once");
 	IS(listed(), MANY, "32 are listed");
-	IS(count(read_all(config), "server as-"), MANY, "32 are saved when the last attach returns");
-	const int checks = count(read_all(log), "x");
+	IS(count(text_of(config), "server as-"), MANY, "32 are saved when the last attach returns");
+	const int checks = count(text_of(log), "x");
 	OK(checks >= 1 && checks <= 8, "32 at once make few checks of the configuration (%d)", checks);
 	const long was = reloads();
 	IS(at_once(many, ensure_one), MANY, "32 backends are made at once");
@@ -254,7 +254,7 @@ static void test_many(void)
 	IS(listed(), MANY, "the 32 servers are still listed");
 	IS(at_once(many, forget_one), MANY, "32 backends go at once");
 	IS(at_once(many, detach_one), MANY, "32 servers are detached at once");
-	IS(count(read_all(config), "server as-"), 0, "none is saved then");
+	IS(count(text_of(config), "server as-"), 0, "none is saved then");
 	(void)setenv("PATH", path, 1);
 	lb_haproxy.close(many);
 }

@@ -26,25 +26,25 @@ static void test_route(void)
 		"    # as-lb begin app\n    server as-000000000001 127.0.0.1:%u check inter 200ms rise 1 fall 3 weight "
 		"100 pool-max-conn 0\n    # as-lb end app\n# as-lb backends end\n",
 		apps[0].port);
-	OK(strstr(read_all(config), want), "the backend stands in a block of its own, with its server");
+	OK(strstr(text_of(config), want), "the backend stands in a block of its own, with its server");
 
 	const long pid = worker_pid();
-	const char *before = read_all(config);
+	const char *before = text_of(config);
 	done(ensure("app", "Host(`a.example`) && PathPrefix(`/x`)"), "making it again succeeds");
 	OK(result.already, "making it again reports that nothing was to be done");
 	IS(worker_pid(), pid, "making it again reloads nothing");
-	IS_STR(read_all(config), before, "making it again writes nothing");
+	IS_STR(text_of(config), before, "making it again writes nothing");
 
 	done(ensure("app", "Host(`c.example`)"), "another rule takes the place of the first");
 	IS(server_for("c.example", "/"), 0, "the new rule leads to it");
 	IS(get("a.example", "/x", NULL), 503, "the old rule does not");
-	IS(count(read_all(config), "use_backend app "), 1, "there is one line for it");
+	IS(count(text_of(config), "use_backend app "), 1, "there is one line for it");
 	done(ensure_by(lb, "app", "Host(`c.example`)", "/health"), "another check of a made backend is written");
-	OK(strstr(read_all(config), "    option httpchk GET /health\n") &&
-	       !strstr(read_all(config), "GET /\n    # as-lb begin app"),
+	OK(strstr(text_of(config), "    option httpchk GET /health\n") &&
+	       !strstr(text_of(config), "GET /\n    # as-lb begin app"),
 	   "it is the only check");
 	done(ensure_by(lb, "app", "Host(`c.example`)", ""), "no check is written too");
-	OK(!strstr(strstr(read_all(config), "\nbackend app\n"), "httpchk"), "then a connection is enough");
+	OK(!strstr(strstr(text_of(config), "\nbackend app\n"), "httpchk"), "then a connection is enough");
 	IS(state_of("app", 1), LB_UP, "its server was up all the time");
 
 	failed(forget("app"), ERR_CONFLICT, "still has servers, such as as-000000000001", "with a server it does not go");
@@ -73,7 +73,7 @@ static void test_closest(void)
 	IS(get("b.example", "/p", NULL), 503, "*.b.example is not b.example");
 	failed(ensure("w4", "Host(`x.b.example`)"), ERR_CONFLICT, "requests for x.b.example go to backend w2 already",
 	       "what goes to one backend cannot go to another");
-	OK(!strstr(read_all(config), "w4"), "what is refused is not written");
+	OK(!strstr(text_of(config), "w4"), "what is refused is not written");
 	done(ensure("w1", "Host(`*.b.example`) || Host(`z.example`)"), "a rule with two ways is written");
 	IS(server_for("z.example", "/"), 0, "the second way leads to it too");
 	for (unsigned i = 0; i < 3; i++) {
@@ -92,12 +92,12 @@ static void test_operators_backend(void)
 	IS(reloads(), was + 1, "by one reload");
 	must(attach_to("api", 1, apps[1].port, GATE));
 	IS(server_for("any.example", "/other"), 1, "the route leads there");
-	IS(count(read_all(config), "backend api\n"), 1, "the backend is not made again");
+	IS(count(text_of(config), "backend api\n"), 1, "the backend is not made again");
 	must(detach_from("api", 1, WAIT));
 	done(forget("api"), "its route goes");
-	IS(count(read_all(config), "backend api\n"), 1, "the operator's backend stays");
+	IS(count(text_of(config), "backend api\n"), 1, "the operator's backend stays");
 	done(forget("web"), "what was not made is not taken away");
-	OK(result.already && strstr(read_all(config), "backend web\n"), "it stays, and nothing was to be done");
+	OK(result.already && strstr(text_of(config), "backend web\n"), "it stays, and nothing was to be done");
 }
 
 /* ---- a reload ---- */
@@ -126,8 +126,7 @@ static void test_reload_keeps(void)
 	IS(state_of("web", 3), LB_MAINT, "one in maintenance is in maintenance");
 	IS(app_shared->hits[1] + app_shared->hits[2] - before, 0, "neither got a request meanwhile");
 	IS(state_of("bare", 4), LB_UP, "a server of a backend without markers is up");
-	OK(strstr(read_all(config),
-	          "backend bare\n    balance random\n    # as-lb begin bare\n    server as-000000000004 "),
+	OK(strstr(text_of(config), "backend bare\n    balance random\n    # as-lb begin bare\n    server as-000000000004 "),
 	   "because markers were added");
 	for (unsigned i = 1; i <= 3; i++)
 		must(detach(i));
@@ -178,7 +177,7 @@ static void test_attach_during_reloads(void)
 	IS(app_reap(pid), 0, "another process attaches 20 servers while HAProxy is reloaded");
 	IS(failures, 0, "the four reloads succeed");
 	IS(listed(), 20, "all 20 are listed and up");
-	IS(count(read_all(config), "server as-"), 20, "all 20 are saved");
+	IS(count(text_of(config), "server as-"), 20, "all 20 are saved");
 	for (unsigned i = 0; i < 20; i++)
 		must(detach(0x200 + i));
 	must(forget("app"));
@@ -193,7 +192,7 @@ static void test_broken(void)
 	say(with("    no-such-keyword 1\n"));
 	failed(ensure("app", "Host(`a.example`)"), ERR_REFUSED, "unknown keyword 'no-such-keyword'",
 	       "a configuration that was broken before is reported with HAProxy's words");
-	IS_STR(read_all(config), with("    no-such-keyword 1\n"), "a broken configuration keeps its bytes");
+	IS_STR(text_of(config), with("    no-such-keyword 1\n"), "a broken configuration keeps its bytes");
 	IS(worker_pid(), pid, "the old worker serves");
 	OK(!is_pending(), "no reload is owed for what was not written");
 	say(original);
@@ -212,7 +211,7 @@ static void test_refused_load(void)
 	edge.frontend = (char[]){"fe"};
 	failed(ensure("app", "Host(`a.example`)"), ERR_REFUSED, "did not load its configuration",
 	       "a configuration that HAProxy cannot load is reported");
-	IS_STR(read_all(config), with(line), "it has its old bytes again");
+	IS_STR(text_of(config), with(line), "it has its old bytes again");
 	IS(worker_pid(), pid, "the old worker serves on");
 	(void)close(taken.fd);
 	say(original);
@@ -232,7 +231,7 @@ static void test_what_is_missing(void)
 	struct lb *other = lb_haproxy.open(&conf, &alone, &err);
 	failed(ensure_by(other, "app", "Host(`a.example`)", ""), ERR_CONFIG, "set `master` in [lb \"edge\"]",
 	       "without a master socket the message says what to set");
-	IS_STR(read_all(config), original, "and nothing is written");
+	IS_STR(text_of(config), original, "and nothing is written");
 	done(ensure_by(other, "web", "", ""), "without a master socket what is there is there");
 	lb_haproxy.close(other);
 	conf.config = NULL;
@@ -256,7 +255,7 @@ static void test_what_is_missing(void)
 	write_all(path, text, 0600);
 	failed(ensure_by(other, "app", "Host(`a.example`)", ""), ERR_CONFIG, "`# as-lb backends begin` has no end",
 	       "a block without an end is reported");
-	IS_STR(read_all(path), text, "it keeps its bytes");
+	IS_STR(text_of(path), text, "it keeps its bytes");
 	lb_haproxy.close(other);
 	failed(ensure_by(lb, "a;b", "Host(`a.example`)", ""), ERR_REFUSED, "bad backend name", "a bad name is refused");
 	failed(ensure_by(lb, "app", "Host(`a.example`)", "/a b"), ERR_REFUSED, "no plain path", "a bad check is refused");
@@ -283,7 +282,7 @@ static void test_kill_before_reload(const char *host, const char *what)
 	(void)close(client);
 	(void)close(fd);
 	(void)unlink(path);
-	OK(strstr(read_all(config), host) && worker_pid() == pid, "killed there, it has written and not reloaded");
+	OK(strstr(text_of(config), host) && worker_pid() == pid, "killed there, it has written and not reloaded");
 	OK(is_pending(), "a reload is owed");
 	done(ensure_by(lb, "app", rule, ""), "the next run of the same succeeds");
 	OK(!result.already && worker_pid() != pid, "it reloads");

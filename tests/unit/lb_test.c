@@ -189,7 +189,7 @@ static void test_attach_and_detach(void)
 		   "the list has its name, address, weight, state and sessions");
 	}
 	lb_list_release(&list);
-	const char *text = read_all(config);
+	const char *text = text_of(config);
 	char line[256];
 	(void)snprintf(line, sizeof line,
 	               "    # as-lb begin web\n    server as-000000000001 %s check inter 200ms rise 1 fall 3 weight 100 "
@@ -204,13 +204,13 @@ static void test_attach_and_detach(void)
 	light.weight = 50;
 	IS(lb_haproxy.attach(lb, "web", &light, GATE, &result, &err), 0, "attaching with another weight succeeds");
 	OK(!result.already, "another weight is reported as a change");
-	OK(strstr(read_all(config), " weight 50 pool-max-conn 0\n"), "another weight is saved");
+	OK(strstr(text_of(config), " weight 50 pool-max-conn 0\n"), "another weight is saved");
 
 	done(detach(1), "detach removes the server");
 	OK(!result.already && !result.forced, "detaching an idle server needs no force");
 	IS_STR(result.address, place, "detach reports the address");
 	IS(listed(), 0, "a detached server is not listed");
-	IS(count(read_all(config), "server as-"), 0, "a detached server is not saved");
+	IS(count(text_of(config), "server as-"), 0, "a detached server is not saved");
 	done(detach(1), "detaching the same again succeeds");
 	OK(result.already, "detaching the same again reports that nothing was to be done");
 	done(drain(1, WAIT), "draining what is not there succeeds");
@@ -219,7 +219,7 @@ static void test_attach_and_detach(void)
 
 static void test_refusals(void)
 {
-	const char *before = read_all(config);
+	const char *before = text_of(config);
 	struct lb_list list;
 	struct lb_stats stats;
 
@@ -232,7 +232,7 @@ static void test_refusals(void)
 	       "measuring an unknown backend says so");
 	failed(attach_to("static", 1, apps[0].port, GATE), ERR_REFUSED, "`balance`",
 	       "a backend with static-rr is refused with the rules that work");
-	IS_STR(read_all(config), before, "a refused attach leaves the configuration's bytes");
+	IS_STR(text_of(config), before, "a refused attach leaves the configuration's bytes");
 }
 
 static void test_gate(void)
@@ -245,7 +245,7 @@ static void test_gate(void)
 	       "did not pass a health check within 1 s (the last one: L4CON)", "a closed port is not attached");
 	within(1000, 1800, "a closed port is given up when the gate's time is over");
 	IS(listed(), 1, "a closed port is not listed");
-	IS(count(read_all(config), "server as-"), 1, "a closed port is not saved");
+	IS(count(text_of(config), "server as-"), 1, "a closed port is not saved");
 
 	app_start(&late, 2000);
 	done(attach(2, late.port), "a port that opens after 2 s is attached");
@@ -371,7 +371,7 @@ static void test_broken_configuration(void)
 	const struct lb_server s = server(1, apps[0].port);
 
 	conf.config = path_in(path, "broken.cfg");
-	char *text = read_all(config);
+	char *text = text_of(config);
 	(void)snprintf(text + strlen(text), 64, "    no-such-keyword 1\n");
 	write_all(path, text, 0640);
 	struct lb *other = lb_haproxy.open(&conf, &alone, &err);
@@ -380,7 +380,7 @@ static void test_broken_configuration(void)
 	IS(listed(), 1, "attach works live while the configuration is broken");
 	OK(strstr(result.note, "haproxy -c refuses") && strstr(result.note, "unknown keyword 'no-such-keyword'"),
 	   "a note says why it is not saved (%s)", result.note);
-	IS_STR(read_all(path), text, "a broken configuration keeps its bytes");
+	IS_STR(text_of(path), text, "a broken configuration keeps its bytes");
 	IS(lb_haproxy.detach(other, "web", s.name, WAIT, &result, &err), 0,
 	   "detach works while the configuration is broken");
 	lb_haproxy.close(other);
@@ -416,23 +416,23 @@ static void test_configuration_file(void)
 	               "end web\nbackend b2\n",
 	               head, apps[0].port);
 	save_to(path_in(path, "a.cfg"), text, &result);
-	IS_STR(read_all(path), want, "saving drops stale servers, keeps foreign lines and indents as the marker");
+	IS_STR(text_of(path), want, "saving drops stale servers, keeps foreign lines and indents as the marker");
 	IS_STR(result.note, "", "saving into a part of a configuration gives no note");
 	OK(stat(path, &st) == 0 && (st.st_mode & 07777) == 0640, "the file keeps its mode");
 
 	must(symlink(path, path_in(link, "link.cfg")));
 	save_to(link, text, &result);
 	OK(lstat(link, &st) == 0 && S_ISLNK(st.st_mode), "a symbolic link stays one");
-	IS_STR(read_all(path), want, "the file behind a symbolic link is written");
+	IS_STR(text_of(path), want, "the file behind a symbolic link is written");
 
 	(void)snprintf(text, sizeof text, "%sbackend web\n", head);
 	save_to(path, text, &result);
-	IS_STR(read_all(path), text, "a file without markers is left alone");
+	IS_STR(text_of(path), text, "a file without markers is left alone");
 	IS_STR(result.note, "", "a file without markers gives no note");
 	(void)snprintf(text, sizeof text, "%sbackend b2\n# as-lb begin web\n# as-lb end web\n", head);
 	save_to(path, text, &result);
 	OK(strstr(result.note, "not in that backend"), "a note says that the markers are in another backend");
-	IS_STR(read_all(path), text, "markers in another backend are left alone");
+	IS_STR(text_of(path), text, "markers in another backend are left alone");
 	(void)snprintf(text, sizeof text, "%sbackend web\n# as-lb begin web\nbackend b2\n# as-lb end web\n", head);
 	save_to(path, text, &result);
 	OK(strstr(result.note, "has no end"), "a note says that a block reaches into the next section");
@@ -511,7 +511,7 @@ static void test_two_writers(void)
 		printf("# %lld ms\n", (long long)(clock_monotonic_ms() - start));
 		OK(a == 0 && b == 0, "two writers %s 20 servers each", in ? "attach" : "detach");
 		IS(listed(), in ? 40 : 0, in ? "of two writers 40 are listed" : "after two writers none is listed");
-		IS(count(read_all(config), "server as-"), in ? 40 : 0,
+		IS(count(text_of(config), "server as-"), in ? 40 : 0,
 		   in ? "of two writers 40 are saved" : "after two writers none is saved");
 	}
 }
@@ -590,7 +590,7 @@ static bool is_whole(bool in)
 		up += list.v[i].ours && list.v[i].state == LB_UP;
 	}
 	lb_list_release(&list);
-	return ours == in && up == in && count(read_all(config), line) == in && count(read_all(config), "server as-") == in;
+	return ours == in && up == in && count(text_of(config), line) == in && count(text_of(config), "server as-") == in;
 }
 
 static void test_kill(const char *backend)
@@ -622,7 +622,7 @@ static void test_kill_while_saving(void)
 	must(mkdir(path_in(bin, "bin"), 0755));
 	(void)snprintf(program, sizeof program, "%s/haproxy", bin);
 	write_all(program, "#!/bin/sh\nkill -9 $PPID\n", 0755);
-	const char *before = read_all(config);
+	const char *before = text_of(config);
 	const pid_t pid = app_fork();
 	if (pid == 0) {
 		char path[4096];
@@ -633,10 +633,10 @@ static void test_kill_while_saving(void)
 	const int status = app_reap(pid);
 	OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "attach is killed between writing the file and renaming it");
 	IS(listed(), 1, "a server whose saving was killed is attached live");
-	IS_STR(read_all(config), before, "a configuration whose writing was killed has its old bytes");
+	IS_STR(text_of(config), before, "a configuration whose writing was killed has its old bytes");
 	done(attach(1, apps[0].port), "the next run succeeds");
 	OK(result.already, "the next run finds the server attached");
-	IS(count(read_all(config), "server as-"), 1, "the next run saves it");
+	IS(count(text_of(config), "server as-"), 1, "the next run saves it");
 	const char *slash = strrchr(config, '/');
 	(void)snprintf(temporary, sizeof temporary, "%.*s/.%s.as-lb", (int)(slash - config), config, slash + 1);
 	OK(access(temporary, F_OK) < 0, "the next run leaves no temporary file");
@@ -825,7 +825,7 @@ int main(void)
 	if (master)
 		test_reload(master);
 	IS(open_files(), files, "no file descriptor is left open");
-	IS_STR(read_all(config), original, "when all is detached, HAProxy's configuration has its first bytes again");
+	IS_STR(text_of(config), original, "when all is detached, HAProxy's configuration has its first bytes again");
 
 	return rig_end();
 }

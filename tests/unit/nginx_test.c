@@ -1,6 +1,7 @@
 /* The driver for nginx: its files, and what nginx makes of them: `eval "$(tests/rig/up nginx)"` first, else only what
  * needs none. What all drivers promise: lb_suite.h. */
 #include "lb/nginx.h"
+#include "tests/unit/files.h"
 #include "tests/unit/http_app.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/tap.h"
@@ -178,26 +179,12 @@ static const char *path_in(const char *name)
 	return p;
 }
 
-static const char *text_of(const char *path)
+/* "" when there is no such file. */
+static const char *text_in(const char *path)
 {
-	static char text[4][65536];
-	static int turn;
-	char *p = text[turn++ % 4];
-	FILE *f = fopen(path, "r");
+	const char *text = text_of(path);
 
-	if (!f)
-		return "";
-	p[fread(p, 1, sizeof text[0] - 1, f)] = '\0';
-	(void)fclose(f);
-	return p;
-}
-
-static void write_text(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f || fputs(text, f) < 0 || fclose(f) != 0)
-		abort();
+	return text ? text : "";
 }
 
 /* A GET: its status, and its body into *body. */
@@ -294,15 +281,15 @@ static const char web_of_before[] = "upstream web { zone web 64k; keepalive 16;\
 
 static void test_map_moves(void)
 {
-	OK(strstr(text_of(path_in("as-web.conf")), "$as_gen") != NULL, "the operator's first file has the map");
+	OK(strstr(text_in(path_in("as-web.conf")), "$as_gen") != NULL, "the operator's first file has the map");
 	must(attach("web", 1, 0));
-	OK(!strstr(text_of(path_in("as-web.conf")), "$as_gen") && strstr(text_of(path_in("as-_gen.conf")), "$as_gen"),
+	OK(!strstr(text_in(path_in("as-web.conf")), "$as_gen") && strstr(text_in(path_in("as-_gen.conf")), "$as_gen"),
 	   "it moves into a file of its own");
 	/* As if the run had been killed in between. */
 	must(detach("web", 1));
 	write_text(path_in("as-web.conf"), web_of_before);
 	OK(attach("web", 1, 0) == 0 && gen() == 71, "where there are two maps, the higher number is counted on");
-	OK(!strstr(text_of(path_in("as-web.conf")), "$as_gen"), "and only one of them stays");
+	OK(!strstr(text_in(path_in("as-web.conf")), "$as_gen"), "and only one of them stays");
 	IS(by("x", "/x"), 0, "the server answers");
 }
 
@@ -312,7 +299,7 @@ static void test_killed(void)
 	char text[4096];
 
 	/* Killed after the rename: another weight is in the file. */
-	(void)snprintf(text, sizeof text, "%s", text_of(path_in("as-web.conf")));
+	(void)snprintf(text, sizeof text, "%s", text_in(path_in("as-web.conf")));
 	char *weight = strstr(text, "weight=100");
 	if (!weight)
 		abort();
@@ -326,7 +313,7 @@ static void test_killed(void)
 	OK(lb_nginx.attach(lb, "web", &s, GATE, &result, &err) == 0 && gen() == before + 1,
 	   "after a kill between rename and HUP, the next run has it loaded");
 	/* Killed before HUP. */
-	(void)snprintf(text, sizeof text, "%s", text_of(path_in("as-_gen.conf")));
+	(void)snprintf(text, sizeof text, "%s", text_in(path_in("as-_gen.conf")));
 	char *number = strstr(text, "default ");
 	if (!number)
 		abort();
@@ -339,13 +326,13 @@ static void test_killed(void)
 
 static void test_broken_foreign_file(void)
 {
-	const char *was = text_of(path_in("as-web.conf"));
+	const char *was = text_in(path_in("as-web.conf"));
 	const long before = gen();
 
 	write_text(path_in("as-zz.conf"), "upstream zz { server\n");
 	OK(attach("web", 2, 1) < 0 && err.code == ERR_CONFIG && strstr(err.message, "as-zz.conf"),
 	   "somebody else's broken file is named: %s", err.message);
-	IS_STR(text_of(path_in("as-web.conf")), was, "ours is as it was");
+	IS_STR(text_in(path_in("as-web.conf")), was, "ours is as it was");
 	OK(gen() == before && got("x", "/x", 200, 10) == 10, "nginx serves as before");
 	(void)unlink(path_in("as-zz.conf"));
 	OK(attach("web", 2, 1) == 0, "without it the same attach succeeds");
@@ -359,7 +346,7 @@ static void test_refused_change(void)
 	const long before = gen();
 	OK(ensure("other", "") < 0 && strstr(err.message, "other"), "a name that nginx has already is refused: %s",
 	   err.message);
-	OK(*text_of(path_in("as-other.conf")) == '\0' && gen() == before, "and nothing of it stays");
+	OK(*text_in(path_in("as-other.conf")) == '\0' && gen() == before, "and nothing of it stays");
 	(void)unlink(path_in("as-zz.conf"));
 }
 
@@ -388,7 +375,7 @@ static void take_one(void *ctx, size_t item)
 /* The number in the file: an old worker, which may take a connection for a moment more, serves an older one. */
 static long written(void)
 {
-	const char *number = strstr(text_of(path_in("as-_gen.conf")), "default ");
+	const char *number = strstr(text_in(path_in("as-_gen.conf")), "default ");
 
 	return number ? strtol(number + 8, NULL, 10) : -1;
 }
@@ -469,7 +456,7 @@ static void test_rules(void)
 	must(detach("one", 1));
 	must(detach("two", 2));
 	OK(ensure("one", NULL) == 0 && got("shop.example", "/one", 404, 1) == 1, "its route goes");
-	OK(ensure("two", NULL) == 0 && *text_of(path_in("as-_routes.conf")) == '\0', "with the last one, all of that");
+	OK(ensure("two", NULL) == 0 && *text_in(path_in("as-_routes.conf")) == '\0', "with the last one, all of that");
 	IS(by("shop.example", "/x"), 0, "then the name is the operator's again");
 }
 
@@ -479,7 +466,7 @@ static void test_named_by_operator(void)
 	char text[4096];
 
 	must(detach("web", 1));
-	(void)snprintf(text, sizeof text, "%s", text_of(path_in("as-web.conf")));
+	(void)snprintf(text, sizeof text, "%s", text_in(path_in("as-web.conf")));
 	char *made = strstr(text, "made=no ");
 	if (!made)
 		abort();
@@ -488,7 +475,7 @@ static void test_named_by_operator(void)
 	made[8] = ' ';
 	write_text(path_in("as-web.conf"), text);
 	OK(ensure("web", NULL) == 0 && *result.note, "an upstream that the operator names stays: %s", result.note);
-	OK(*text_of(path_in("as-web.conf")) != '\0' && got("x", "/x", 502, 1) == 1, "its file too");
+	OK(*text_in(path_in("as-web.conf")) != '\0' && got("x", "/x", 502, 1) == 1, "its file too");
 	must(attach("web", 1, 0));
 }
 
@@ -544,7 +531,7 @@ static void test_silent_admin(void)
 	struct app silent = app_bind(0);
 	char url[64];
 	char *was = edge.admin;
-	const char *text = text_of(path_in("as-web.conf"));
+	const char *text = text_in(path_in("as-web.conf"));
 	struct lb *other;
 	int n = 0;
 
@@ -557,7 +544,7 @@ static void test_silent_admin(void)
 	OK(lb_nginx.attach(other, "web", &s, GATE, &result, &err) < 0 && err.code == ERR_UNAVAILABLE,
 	   "a silent admin is unavailable: %s", err.message);
 	OK(clock_monotonic_ms() - start < 12000, "in time");
-	IS_STR(text_of(path_in("as-web.conf")), text, "the file stays");
+	IS_STR(text_in(path_in("as-web.conf")), text, "the file stays");
 	for (struct pollfd p = {.fd = silent.fd, .events = POLLIN}; poll(&p, 1, 0) > 0; n++)
 		(void)close(accept(silent.fd, NULL, NULL));
 	OK(n >= 1 && n <= 3, "it was asked three times at most (%d)", n);
@@ -586,7 +573,7 @@ static void test_without_admin(void)
 	/* Killed just before HUP. */
 	char text[4096];
 	const long before = gen();
-	(void)snprintf(text, sizeof text, "%s", text_of(path_in("as-_gen.conf")));
+	(void)snprintf(text, sizeof text, "%s", text_in(path_in("as-_gen.conf")));
 	char *number = strstr(text, "default ");
 	if (!number)
 		abort();

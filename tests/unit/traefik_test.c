@@ -2,6 +2,7 @@
  * traefik)"` first, what the common cases (lb_suite.h) do not ask: other people's files, routes, weights, the end of a
  * drain, load. */
 #include "lb/traefik.h"
+#include "tests/unit/files.h"
 #include "tests/unit/http_app.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/tap.h"
@@ -21,28 +22,6 @@ static unsigned front;
 static int64_t took; /* ms, of the last verb */
 
 /* ---- helpers ---- */
-
-static void write_text(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f || fputs(text, f) < 0 || fclose(f) != 0)
-		abort();
-}
-
-static const char *text_of(const char *path)
-{
-	static char text[4][65536];
-	static unsigned turn;
-	char *p = text[turn++ % 4];
-	FILE *f = fopen(path, "r");
-
-	if (!f)
-		return NULL;
-	p[fread(p, 1, sizeof text[0] - 1, f)] = '\0';
-	(void)fclose(f);
-	return p;
-}
 
 /* A file of the watched folder; good for a few calls. */
 static const char *in_folder(const char *name)
