@@ -67,6 +67,12 @@ for set; do
 	esac
 done
 
+# One at a time: two test files that run together may both lack something.
+mkdir -p "$top/build"
+if command -v flock >/dev/null; then
+	exec 9>"$top/build/deps.lock"
+	flock 9
+fi
 missing=
 for package in $want; do
 	case " $missing " in *" $package "*) continue ;; esac
@@ -91,7 +97,6 @@ if [ "$(id -u)" != 0 ]; then
 	fi
 fi
 echo "deps: installing them with ${sudo:+sudo }apt-get; no service is started; log in $log"
-mkdir -p "$top/build"
 
 # Debian asks this file before it starts a service (policy-rc.d(8)).
 policy=/usr/sbin/policy-rc.d
