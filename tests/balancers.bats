@@ -354,7 +354,7 @@ killed_at_random_moments() {
 	rec "$1" 2 4 5 >"$dir/2 4 5"
 	only "$1" 2 3
 	limit=300
-	for ((i = 0; died < moments && i < 4 * moments; i++)); do
+	for ((i = 0; died < moments && i < 20 * moments; i++)); do
 		if ((i % 2)); then to='2 3'; else to='2 4 5'; fi
 		moment=$((1 + (RANDOM * 32768 + RANDOM) % limit))
 		from=$(ms)
