@@ -14,7 +14,7 @@
 
 #define PROVIDER "docker"
 #define STEP_MS 50
-#define ROUTE_MS 10000 /* a container that just started brings its route along */
+#define ROUTE_MS 5000 /* a container that just started brings its route along */
 #define CANNOT "Traefik's docker provider cannot drain: %s; use its file provider (`folder`)"
 
 static int check(const struct lb *lb, const char *backend, const char *server, struct err *err)

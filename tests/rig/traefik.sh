@@ -15,7 +15,6 @@ traefik_up() {
 		  web: { address: "127.0.0.1:$port" }
 		  traefik: { address: "127.0.0.1:$api" }
 		api: { insecure: true }
-		log: { level: INFO, noColor: true }
 		global: { checkNewVersion: false, sendAnonymousUsage: false }
 		metrics: { prometheus: { entryPoint: traefik, addServicesLabels: true } }
 		providers:
