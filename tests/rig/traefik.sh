@@ -26,7 +26,8 @@ traefik_up() {
 	cat >"$dir/routers.yml" <<-'END'
 		http: { routers: { web: { rule: "PathPrefix(`/`)", entryPoints: [web], service: web } } }
 	END
-	rig_spawn "$server" TERM "$RIG_VENV/bin/traefik" --configFile="$RIG/$server.yml"
+	# Its docker provider goes to DOCKER_HOST before it goes to its endpoint.
+	rig_spawn "$server" TERM env -u DOCKER_HOST "$RIG_VENV/bin/traefik" --configFile="$RIG/$server.yml"
 	rig_wait "$server" 20 rig_answers -f "http://127.0.0.1:$api/api/http/routers/web@file"
 	rig_export "AS_RIG_${server^^}_URL" "http://127.0.0.1:$port"
 	rig_export "AS_RIG_${server^^}_API" "http://127.0.0.1:$api"
