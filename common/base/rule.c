@@ -354,3 +354,26 @@ int rule_add(struct rule *r, const char *host, const char *path, struct err *err
 		why = "neither a name nor a path";
 	return why ? err_set(err, ERR_REFUSED, "rule: %s", why) : add(r, name, prefix, err);
 }
+
+bool rule_way_same(const struct rule_way *a, const struct rule_way *b)
+{
+	return strcmp(a->host, b->host) == 0 && strcmp(a->path, b->path) == 0;
+}
+
+bool rule_same(const struct rule *a, const struct rule *b)
+{
+	size_t i = 0;
+
+	while (i < a->n && i < b->n && rule_way_same(&a->v[i], &b->v[i]))
+		i++;
+	return i == a->n && i == b->n;
+}
+
+const struct rule_way *rule_shared(const struct rule *a, const struct rule *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < b->n; k++)
+			if (rule_way_same(&a->v[i], &b->v[k]))
+				return &a->v[i];
+	return NULL;
+}

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define RULE_HOST 254 /* a DNS name in lower case; "*.a.example" is any name below a.example */
@@ -33,6 +34,11 @@ struct rule {
 int rule_parse(const char *text, struct rule *out, struct err *err);
 /* In the normal form: rule_parse of it gives the same rule. */
 void rule_write(const struct rule *r, struct buf *out);
+/* Of rules in the normal form, which is what rule_parse and rule_add make. */
+bool rule_way_same(const struct rule_way *a, const struct rule_way *b);
+bool rule_same(const struct rule *a, const struct rule *b);
+const struct rule_way *rule_shared(const struct rule *a,
+                                   const struct rule *b); /* the first way of a that b has; NULL */
 /* Adds one way, for rules that do not come as text. REFUSED: not of those alphabets. */
 int rule_add(struct rule *r, const char *host, const char *path, struct err *err);
 

@@ -259,11 +259,7 @@ static int known(struct lb *lb, const char *backend, bool *checks, struct err *e
 			"lb %s: backend %s: the cluster of that name does not read its endpoints from a file: give it `type: "
 			"EDS` and an eds_config that reads %s/%s.json",
 			lb->conf->name, backend, lb->path, backend);
-	return err_set(
-		err, ERR_NOT_FOUND,
-		"lb %s: backend %s: No such cluster in Envoy: %s: give its containers an autoscale.lb.rule, or add to "
-		"Envoy's configuration a cluster of type EDS of that name whose eds_config reads %s/%s.json",
-		lb->conf->name, backend, backend, lb->path, backend);
+	return envoy_no_cluster(lb, backend, err);
 }
 
 static int envoy_attach(struct lb *lb, const char *backend, const struct lb_server *server, int64_t gate_ms,

@@ -68,6 +68,8 @@ int envoy_admin(struct lb *lb, struct err *err); /* reads conf->admin */
 #define ENVOY_OF_CLUSTERS                                                                                             \
 	"/stats?filter=%5Ecluster%5C..*%5C.(version_text%7Cmembership_total%7Chealth_check%5C.attempt%7Cupdate_rejected%" \
 	"7Cupdate_failure)$"
+/* What to do about a cluster that Envoy does not have. NOT_FOUND. */
+int envoy_no_cluster(const struct lb *lb, const char *backend, struct err *err);
 int envoy_get(const struct lb *lb, const char *path, struct buf *reply, struct err *err);
 /* The value of a line "NAME: VALUE" of /stats, without quotes. */
 bool envoy_stat(const char *text, const char *name, char *out, size_t size);

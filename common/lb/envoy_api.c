@@ -13,9 +13,7 @@
 #define TAKE_MS 10000
 #define STEP_MS 2
 #define STEP_MAX_MS 50
-#define AGAIN_MS                                                                                         \
-	300 /* a file that is not used by then is put there once more: it was overlooked, or refused at once \
-	     */
+#define AGAIN_MS 300 /* after which a file that is not used is put there once more: overlooked, or refused at once */
 #define KNOWN_MS 10000
 
 /* ---- the way there ---- */
@@ -33,6 +31,15 @@ int envoy_admin(struct lb *lb, struct err *err)
 		               lb->conf->name);
 	lb->admin = strndup(url, (size_t)(host - url) + n);
 	return lb->admin ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
+}
+
+int envoy_no_cluster(const struct lb *lb, const char *backend, struct err *err)
+{
+	return err_set(
+		err, ERR_NOT_FOUND,
+		"lb %s: backend %s: No such cluster in Envoy: %s: give its containers an autoscale.lb.rule, or add to "
+		"Envoy's configuration a cluster of type EDS of that name whose eds_config reads %s/%s.json",
+		lb->conf->name, backend, backend, lb->path, backend);
 }
 
 int envoy_get(const struct lb *lb, const char *path, struct buf *reply, struct err *err)

@@ -44,11 +44,8 @@ static bool is_used(struct lb *lb, const char *backend)
 	struct filed f;
 	bool used = true;
 
-	if (lb_filed_read(&lb->folder, backend, &f, &ignored) == 0) {
-		used = f.made || f.rule.n;
-		for (size_t i = 0; i < f.list.n; i++)
-			used = used || f.list.v[i].ours;
-	}
+	if (lb_filed_read(&lb->folder, backend, &f, &ignored) == 0)
+		used = lb_filed_is_ours(&f);
 	lb_filed_release(&f);
 	return used;
 }

@@ -57,6 +57,15 @@ static void put_raw(struct buf *out, struct jv v)
 	buf_put(out, v.p, v.n);
 }
 
+/* A member as it stands, not the first of its object. */
+static void put_member(struct buf *out, const struct jv_member *m)
+{
+	buf_puts(out, ",\"");
+	buf_put(out, m->name.p, m->name.n);
+	buf_puts(out, "\":");
+	buf_put(out, m->value.p, m->value.n);
+}
+
 static void put_source(const struct lb *lb, struct buf *out, const char *backend)
 {
 	char path[PATH_MAX + 80];
@@ -294,10 +303,7 @@ static void put_all(struct buf *out, const struct ways *ways)
 	while (jv_next(&c, &m)) {
 		if (jv_name_is(&m, "routes"))
 			continue;
-		buf_puts(out, ",\"");
-		buf_put(out, m.name.p, m.name.n);
-		buf_puts(out, "\":");
-		buf_put(out, m.value.p, m.value.n);
+		put_member(out, &m);
 	}
 	buf_puts(out, "}");
 }
@@ -362,10 +368,7 @@ static int put_configuration(const struct lb *lb, struct buf *out, struct ways *
 	while (jv_next(&c, &m)) {
 		if (jv_name_is(&m, "@type") || jv_name_is(&m, "name") || jv_name_is(&m, "virtual_hosts"))
 			continue;
-		buf_puts(out, ",\"");
-		buf_put(out, m.name.p, m.name.n);
-		buf_puts(out, "\":");
-		buf_put(out, m.value.p, m.value.n);
+		put_member(out, &m);
 	}
 	buf_puts(out, ",\n\"virtual_hosts\":[");
 	if (put_hosts(out, ways, old, err) < 0)

@@ -60,17 +60,6 @@ static int collect(struct lb *lb, struct filed *const *files, size_t n, struct e
 	return rc;
 }
 
-static bool same_way(const struct rule *a, const struct rule *b, const struct rule_way **way)
-{
-	for (size_t i = 0; i < a->n; i++)
-		for (size_t k = 0; k < b->n; k++)
-			if (strcmp(a->v[i].host, b->v[k].host) == 0 && strcmp(a->v[i].path, b->v[k].path) == 0) {
-				*way = &a->v[i];
-				return true;
-			}
-	return false;
-}
-
 /* Two backends with the same way: the one that came in this round is refused. */
 static void refuse_conflicts(const struct lb *lb, struct filed *const *files, size_t n, struct envoy_apps *apps)
 {
@@ -79,7 +68,7 @@ static void refuse_conflicts(const struct lb *lb, struct filed *const *files, si
 	for (size_t i = 0; i < n; i++) {
 		struct filed *f = files[i];
 		for (size_t k = 0; f->changed && !f->gone && !f->err.code && k < apps->n; k++)
-			if (strcmp(apps->v[k].backend, f->backend) != 0 && same_way(&f->rule, &apps->v[k].rule, &way))
+			if (strcmp(apps->v[k].backend, f->backend) != 0 && (way = rule_shared(&f->rule, &apps->v[k].rule)))
 				err_set(&f->err, ERR_REFUSED, "lb %s: backend %s: its rule for %s%s is that of backend %s already",
 				        lb->conf->name, f->backend, *way->host ? way->host : "every host", way->path,
 				        apps->v[k].backend);
@@ -220,14 +209,12 @@ static int share(struct lb *lb, bool routes, const struct envoy_apps *apps, stru
 
 static bool same_route(struct lb *lb, const struct filed *f)
 {
-	const size_t ways = f->rule.n * sizeof *f->rule.v;
 	struct filed was = {.backend = ""};
 	struct err ignored;
 
 	memcpy(was.backend, f->backend, sizeof was.backend);
 	const bool same = f->old.p && envoy_kind.parse(lb, f->old.p, &was, &ignored) == 0 && was.made == f->made &&
-	                  strcmp(was.check, f->check) == 0 && was.rule.n == f->rule.n &&
-	                  memcmp(was.rule.v, f->rule.v, ways) == 0;
+	                  strcmp(was.check, f->check) == 0 && rule_same(&was.rule, &f->rule);
 	lb_list_release(&was.list);
 	return same;
 }
@@ -319,10 +306,7 @@ static void blame(const struct lb *lb, struct endpoint *e, const struct envoy_wa
 {
 	e->f->err = w->err;
 	if (w->err.code == ERR_NOT_FOUND)
-		err_set(&e->f->err, ERR_NOT_FOUND,
-		        "lb %s: backend %s: No such cluster: %s: give its containers an autoscale.lb.rule, or add to Envoy's "
-		        "configuration a cluster of type EDS of that name whose eds_config reads %s/%s",
-		        lb->conf->name, e->f->backend, e->f->backend, lb->path, e->path);
+		(void)envoy_no_cluster(lb, e->f->backend, &e->f->err);
 }
 
 static int endpoints(struct lb *lb, struct filed *const *files, size_t n, struct err *err)

@@ -109,6 +109,15 @@ int lb_filed_read(struct filed_folder *folder, const char *backend, struct filed
 	return rc < 0 ? -1 : no_backend(folder, backend, err);
 }
 
+bool lb_filed_is_ours(const struct filed *f)
+{
+	bool ours = f->made || f->rule.n;
+
+	for (size_t i = 0; i < f->list.n; i++)
+		ours = ours || f->list.v[i].ours;
+	return ours;
+}
+
 int lb_filed_backends(struct filed_folder *folder, struct lb_names *out, struct err *err)
 {
 	const size_t before = strlen(folder->kind->prefix), after = strlen(folder->kind->suffix);
@@ -189,16 +198,6 @@ static int out_or_drain(struct filed *f, struct filed_change *c)
 	return 0;
 }
 
-static bool same_rule(const struct rule *a, const struct rule *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->v[i].host, b->v[i].host) != 0 || strcmp(a->v[i].path, b->v[i].path) != 0)
-			return false;
-	return true;
-}
-
 static int ensure(const struct filed_folder *folder, struct filed *f, struct filed_change *c, struct err *err)
 {
 	static const struct rule none;
@@ -213,7 +212,7 @@ static int ensure(const struct filed_folder *folder, struct filed *f, struct fil
 		(void)snprintf(f->check, sizeof f->check, "%s", c->route->check);
 		f->changed = true;
 	}
-	if (!same_rule(&f->rule, rule)) {
+	if (!rule_same(&f->rule, rule)) {
 		f->rule = *rule;
 		f->changed = true;
 	}

@@ -96,6 +96,8 @@ int lb_filed_change(struct filed_folder *folder, struct filed_change *change, st
 /* Reads one backend's file as it is now. NOT_FOUND. Release with lb_filed_release. */
 int lb_filed_read(struct filed_folder *folder, const char *backend, struct filed *f, struct err *err);
 void lb_filed_release(struct filed *f);
+/* Has it an entry of ours, or something that ensure made? */
+bool lb_filed_is_ours(const struct filed *f);
 /* The backends that have a file in the folder. */
 int lb_filed_backends(struct filed_folder *folder, struct lb_names *out, struct err *err);
 int lb_filed_add(struct filed *f, const struct lb_server *server, struct err *err);

@@ -90,9 +90,8 @@ int haproxy_find(struct lb *lb, const char *backend, const char *name, struct ha
 	return 1;
 }
 
-/* A connection kept for the next request is in
- * neither number (seen with http-reuse safe, never and always): it is no work, and HAProxy closes it when the server
- * goes into maintenance. */
+/* A connection kept for the next request is in neither number (seen with http-reuse safe, never and always): it is no
+ * work, and HAProxy closes it when the server goes into maintenance. */
 int haproxy_busy(struct lb *lb, const char *backend, const char *real, int64_t *work, struct err *err)
 {
 	struct haproxy_table t;

@@ -206,7 +206,7 @@ static int change_ways(struct ways *w, const char *backend, const struct rule *r
 	w->n = left;
 	for (size_t k = 0; rule && k < rule->n; k++) {
 		for (size_t i = 0; i < left; i++)
-			if (strcmp(w->v[i].way.host, rule->v[k].host) == 0 && strcmp(w->v[i].way.path, rule->v[k].path) == 0)
+			if (rule_way_same(&w->v[i].way, &rule->v[k]))
 				return err_set(err, ERR_CONFLICT, "backend %s: requests for %s%s go to backend %s already", backend,
 				               rule->v[k].host, rule->v[k].path, w->v[i].backend);
 		if (add_way(w, backend, &rule->v[k], err) < 0)

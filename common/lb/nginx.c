@@ -325,10 +325,7 @@ static int nginx_backends(struct lb *lb, struct lb_names *out_names, struct err 
 	*out_names = (struct lb_names){0};
 	int rc = nginx_files(lb, &files, &n, err);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		bool ours = files[i].made || files[i].rule.n;
-		for (size_t j = 0; j < files[i].list.n; j++)
-			ours = ours || files[i].list.v[j].ours;
-		if (ours)
+		if (lb_filed_is_ours(&files[i]))
 			rc = lb_names_add(out_names, files[i].backend, err);
 	}
 	nginx_files_free(files, n);
@@ -395,15 +392,11 @@ static int check_ways(struct lb *lb, const char *backend, const struct rule *rul
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (strcmp(files[i].backend, backend) == 0)
 			continue;
-		for (size_t j = 0; rc == 0 && j < files[i].rule.n * rule->n; j++) {
-			const struct rule_way *a = &files[i].rule.v[j / rule->n], *b = &rule->v[j % rule->n];
-			const char *x = strcmp(a->path, "/") == 0 ? "" : a->path, *y = strcmp(b->path, "/") == 0 ? "" : b->path;
-			if (strcmp(a->host, b->host) == 0 && strcmp(x, y) == 0)
-				rc = err_set(err, ERR_REFUSED,
-				             "lb %s: backends %s and %s both have the rule for %s%s: change the rule "
-				             "of one",
-				             lb->conf->name, backend, files[i].backend, *b->host ? b->host : "any name", b->path);
-		}
+		const struct rule_way *way = rule_shared(&files[i].rule, rule);
+		if (way)
+			rc = err_set(err, ERR_REFUSED,
+			             "lb %s: backends %s and %s both have the rule for %s%s: change the rule of one",
+			             lb->conf->name, backend, files[i].backend, *way->host ? way->host : "any name", way->path);
 	}
 	nginx_files_free(files, n);
 	return rc;

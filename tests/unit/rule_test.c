@@ -217,10 +217,28 @@ static void adding(void)
 	   "the seventeenth is one too many");
 }
 
+static void test_comparing(void)
+{
+	struct rule a, b, c;
+	struct err err;
+
+	if (rule_parse("Host(`a.example`) || Host(`b.example`) && PathPrefix(`/x`)", &a, &err) < 0 ||
+	    rule_parse("Host(`B.example`) && PathPrefix(`/x`) || Host(`a.example`) && PathPrefix(`/`)", &b, &err) < 0 ||
+	    rule_parse("Host(`c.example`) || Host(`b.example`) && PathPrefix(`/x`)", &c, &err) < 0)
+		abort();
+	OK(rule_same(&a, &b), "the same ways in another order and notation are the same rule");
+	OK(!rule_same(&a, &c), "one other way makes another rule");
+	const struct rule_way *way = rule_shared(&a, &c);
+	IS_STR(way ? way->host : "", "b.example", "the way that two rules share is found");
+	c.n = 0;
+	OK(!rule_same(&a, &c) && !rule_shared(&a, &c), "an empty rule is another one, and shares nothing");
+}
+
 int main(void)
 {
 	valid();
 	invalid();
 	adding();
+	test_comparing();
 	return DONE();
 }
