@@ -6,10 +6,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
-#define DEADLOCK_RETRIES 3
+/* A storm of claims can lose several times in a row: each try waits a little longer, at random, so that those who met
+ * do not meet again. At most 3.5 s in all. */
+#define DEADLOCK_RETRIES 20
+#define DEADLOCK_WAIT_MS 200
 
 /* By the scheme of the URL; a driver that is not linked in is the module of that name. */
 static const struct {
@@ -92,14 +97,26 @@ static int atomic_once(struct sql *db, enum sql_tx kind, sql_tx_fn fn, void *job
 	return -1;
 }
 
+static void wait_after_deadlock(int tries)
+{
+	const int most = tries < 5 ? 10 << tries : DEADLOCK_WAIT_MS;
+	unsigned dice;
+
+	if (getrandom(&dice, sizeof dice, GRND_NONBLOCK) != (ssize_t)sizeof dice)
+		dice = (unsigned)getpid();
+	clock_sleep_ms(1 + dice % (unsigned)most);
+}
+
 int sql_atomic(struct sql *db, enum sql_tx kind, sql_tx_fn fn, void *job, struct err *err)
 {
 	if (db->in_tx)
 		return fn(db, job, err);
 
 	int rc = atomic_once(db, kind, fn, job, err);
-	for (int tries = 0; rc < 0 && db->deadlock && tries < DEADLOCK_RETRIES; tries++)
+	for (int tries = 0; rc < 0 && db->deadlock && tries < DEADLOCK_RETRIES; tries++) {
+		wait_after_deadlock(tries);
 		rc = atomic_once(db, kind, fn, job, err);
+	}
 	return rc;
 }
 
