@@ -92,8 +92,8 @@ int sql_commit(struct sql *db, struct err *err);
 void sql_rollback(struct sql *db);
 int64_t sql_now(struct sql *db);
 
-/* Runs fn inside a transaction: committed when it returns 0, rolled back when it returns -1, run again (at most 3
- * times) after a lost deadlock. Inside an open transaction it joins that one. */
+/* Runs fn inside a transaction: committed when it returns 0, rolled back when it returns -1, run again (at most 20
+ * times, each after a longer random wait) after a lost deadlock. Inside an open transaction it joins that one. */
 typedef int (*sql_tx_fn)(struct sql *db, void *job, struct err *err);
 int sql_atomic(struct sql *db, enum sql_tx kind, sql_tx_fn fn, void *job, struct err *err);
 
