@@ -38,6 +38,17 @@ static const struct found *choose_template(const struct found *v, const struct r
 	return best;
 }
 
+/* Where a copy is better put; what is not configured is left out. */
+static void put_place(struct buf *b, const struct conf_host *h)
+{
+	if (h->zone)
+		buf_json_member_str(b, "zone", h->zone);
+	if (h->cloud)
+		buf_json_member_str(b, "cloud", h->cloud);
+	if (h->weight != HOST_WEIGHT)
+		buf_json_member_int(b, "weight", h->weight);
+}
+
 /* Of a host that does not answer: does the store know anything of it? If not, nobody can tell what runs there. */
 static int put_hosts(const struct inspect *in, struct buf *b, struct err *err)
 {
@@ -53,6 +64,7 @@ static int put_hosts(const struct inspect *in, struct buf *b, struct err *err)
 		buf_json_member_str(b, "message", in->listings[i].ok ? "" : in->listings[i].why.message);
 		if (in->hosts.v[i].driver && in->hosts.v[i].driver->scale) /* no copy is made there */
 			buf_json_member_str(b, "engine", in->hosts.v[i].driver->name);
+		put_place(b, &in->f.conf.hosts[i]);
 		if (!in->listings[i].ok) {
 			if (store_container_host(in->store, in->f.conf.hosts[i].name, &known, err) < 0)
 				return -1;

@@ -51,7 +51,7 @@ static const struct key keys[] = {
 	HOST(zone),
 	HOST(cloud),
 	HOST(address),
-	HOST(weight),
+	{"host", "weight", COUNT, offsetof(struct conf_host, weight)},
 	{"host", "image_transfer", SWITCH, offsetof(struct conf_host, image_transfer)},
 	LB(driver),
 	LB(socket),
@@ -240,9 +240,10 @@ static void *named(struct conf *c, bool host, const char *name, struct err *err)
 		return NULL;
 	}
 	memset(grown + n * size, 0, size);
-	if (host)
+	if (host) {
+		c->hosts[n].weight = HOST_WEIGHT;
 		c->hosts[c->nhosts++].name = copy;
-	else
+	} else
 		c->lbs[c->nlbs++].name = copy;
 	return grown + n * size;
 }

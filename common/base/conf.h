@@ -10,13 +10,16 @@
 
 enum conf_switch { CONF_UNSET, CONF_NO, CONF_YES };
 
+#define HOST_WEIGHT 100 /* of a host that says none */
+
 struct conf_host {
 	char *name;          /* "local" when none is configured */
 	char *url;           /* unix:///run/docker.sock, tcp://10.0.0.5:2376, ssh://...; NULL: the context's */
 	char *cert_path;     /* folder with ca.pem, cert.pem, key.pem; NULL: no TLS */
 	char *context;       /* a docker context; "": the one that the docker command would use */
 	char *docker_config; /* the folder of that command's own files; NULL: there is none */
-	char *engine, *zone, *cloud, *address, *weight;
+	char *engine, *zone, *cloud, *address;
+	long weight; /* how many copies it takes beside the others; 0: none */
 	enum conf_switch image_transfer; /* before that of struct conf */
 };
 

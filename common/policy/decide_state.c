@@ -23,6 +23,7 @@ void decide_state_free(struct decide_state *s)
 			next = p->next;
 			buf_release(&p->indexes);
 			buf_release(&p->repairs);
+			buf_release(&p->removed);
 			free(p);
 		}
 	free(s);
@@ -57,6 +58,7 @@ static struct planned *planned_new(const char *service, struct err *err)
 	}
 	p->indexes = (struct buf)BUF_INIT(REPLICAS_MAX * sizeof(int64_t));
 	p->repairs = (struct buf)BUF_INIT(REPLICAS_MAX * sizeof(struct repaired));
+	p->removed = (struct buf)BUF_INIT(REPLICAS_MAX * NAME);
 	(void)snprintf(p->service, sizeof p->service, "%s", service);
 	return p;
 }
@@ -75,6 +77,18 @@ static void note_repairs(struct planned *p, struct jv plan)
 		}
 }
 
+static void note_removals(struct planned *p, struct jv plan)
+{
+	struct jv_cursor c = jv_each(jv_get(plan, "remove"));
+	struct jv_member m;
+	char id[NAME] = "";
+
+	while (jv_next(&c, &m)) {
+		member_text(m.value, "id", id, sizeof id);
+		buf_put(&p->removed, id, sizeof id);
+	}
+}
+
 int planned_note(struct decide_state *s, const struct decide_input *in, struct jv plan, struct err *err)
 {
 	struct planned **slot = planned_slot(s, in->service), *p = *slot;
@@ -85,8 +99,10 @@ int planned_note(struct decide_state *s, const struct decide_input *in, struct j
 
 	if (!p && !(p = *slot = planned_new(in->service, err)))
 		return -1;
-	if (generation >= p->generation) /* the history tells of the earlier ones by now */
+	if (generation >= p->generation) { /* the history tells of the earlier ones by now */
 		buf_reset(&p->repairs);
+		buf_reset(&p->removed);
+	}
 	if (planned_names_free(p, in))
 		buf_reset(&p->indexes);
 	(void)snprintf(p->id, sizeof p->id, "%s", in->id);
@@ -103,5 +119,6 @@ int planned_note(struct decide_state *s, const struct decide_input *in, struct j
 	}
 	if (p->repair)
 		note_repairs(p, plan);
+	note_removals(p, plan);
 	return 0;
 }

@@ -1,9 +1,9 @@
 /* What the files behind decide.h share: one decision on its way from the record to the plan.
  *
  * decide.c: the steps in the order of the design; decide_read.c: what the record says; decide_available.c: what is
- * stopped, missing or unhealthy; decide_backoff.c: crash loops; decide_place.c: names and hosts; decide_victims.c:
- * which copies go; decide_service.c: what a swarm keeps; decide_plan.c: the plan's text; decide_state.c: what earlier
- * records of the stream decided. */
+ * stopped, missing or unhealthy; decide_backoff.c: crash loops; decide_hosts.c: how the service lies on the hosts;
+ * decide_place.c: names and hosts; decide_victims.c: which copies go; decide_service.c: what a swarm keeps;
+ * decide_plan.c: the plan's text; decide_state.c: what earlier records of the stream decided. */
 #ifndef POLICY_DECISION_H
 #define POLICY_DECISION_H
 
@@ -30,6 +30,7 @@ struct planned {
 	bool out, in;       /* direction */
 	bool repair;        /* it starts or makes again */
 	struct buf indexes; /* taken by its plans, int64_t each, until planned_names_free */
+	struct buf removed; /* ids that its plans take away and no history has shown yet, NAME bytes each */
 	struct buf repairs; /* of this stream that no history has shown yet, oldest first: struct repaired each */
 	struct planned *next;
 };
@@ -107,6 +108,31 @@ int64_t plan_copies(struct decision *d, int64_t count);
 void next_name(const struct decision *d, char out[NAME]); /* of the first copy that plan_copies would make */
 int64_t plan_removals(struct decision *d, int64_t count);
 bool container_removable(struct jv c); /* a copy that is not protected, and that runs */
+
+/* ---- decide_hosts.c ---- */
+
+struct host {
+	char name[NAME];
+	size_t order;          /* in the configuration */
+	int64_t n;             /* containers of the service, in whatever state, and those that the plan puts there */
+	int64_t weight;        /* how much it takes beside the others */
+	bool takes;            /* it answers, and copies may be put there */
+	struct jv zone, cloud; /* as the record has them */
+	size_t in_zone, in_cloud;
+};
+
+struct hosts {
+	struct host *v; /* by name; behind the last one stands one for containers of hosts that the record does not list */
+	size_t n;
+	int64_t *zones, *clouds; /* containers, by in_zone and in_cloud */
+};
+
+bool hosts_read(struct hosts *h, const struct decision *d); /* false: no memory; release in any case */
+void hosts_release(struct hosts *h);
+struct host *hosts_find(const struct hosts *h, const char *name);
+void hosts_count(struct hosts *h, struct host *host, int64_t n); /* n more, or fewer */
+/* Below 0: a has fewer than b, for their weights; where that is equal, in its zone, then in its cloud. */
+int hosts_compare(const struct hosts *h, const struct host *a, const struct host *b);
 
 /* ---- decide_service.c ---- */
 
