@@ -15,7 +15,7 @@ log=$top/build/deps.log
 build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev libmicrohttpd-dev jq'
 demo="$build haproxy busybox-static iptables iproute2 wrk curl socat"
 test="$demo docker.io docker-compose bats time mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev libmariadb-dev
-	mariadb-server openssl faketime"
+	mariadb-server openssl faketime tzdata"
 
 engine_answers() { timeout 5 docker version >/dev/null 2>&1; }
 
@@ -37,6 +37,7 @@ there() {
 	mariadb-server) command -v mariadbd ;;
 	openssh-server) command -v sshd ;;
 	openssh-client) command -v ssh ;;
+	tzdata) [ -f /usr/share/zoneinfo/Europe/Berlin ] ;;
 	python3-venv) python3 -c 'import ensurepip, venv' ;;
 	*) command -v "$1" ;;
 	esac >/dev/null 2>&1

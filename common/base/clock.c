@@ -31,7 +31,7 @@ void clock_sleep_ms(int64_t ms)
 
 /* Days from 1970-01-01 to the first of March based year, and back: H. Hinnant, "chrono-compatible low-level date
  * algorithms". Both are exact for the proleptic Gregorian calendar. */
-static int64_t days_from_civil(int64_t y, int m, int d)
+int64_t clock_days(int64_t y, int m, int d)
 {
 	y -= m <= 2;
 	const int64_t era = (y >= 0 ? y : y - 399) / 400;
@@ -42,7 +42,7 @@ static int64_t days_from_civil(int64_t y, int m, int d)
 	return era * 146097 + doe - 719468;
 }
 
-static void civil_from_days(int64_t z, int64_t *y, int *m, int *d)
+void clock_civil(int64_t z, int64_t *y, int *m, int *d)
 {
 	z += 719468;
 	const int64_t era = (z >= 0 ? z : z - 146096) / 146097;
@@ -65,7 +65,7 @@ void clock_format(int64_t ms, char out[CLOCK_TEXT])
 		in += DAY_MS;
 		day--;
 	}
-	civil_from_days(day, &y, &m, &d);
+	clock_civil(day, &y, &m, &d);
 	if (y < 0 || y > 9999) {
 		y = y < 0 ? 0 : 9999;
 	}
@@ -143,7 +143,7 @@ bool clock_parse(const char *s, int64_t *ms)
 	}
 	if (*s)
 		return false;
-	*ms = days_from_civil(y, mo, d) * DAY_MS + h * INT64_C(3600000) + mi * INT64_C(60000) + sec * INT64_C(1000) + frac -
+	*ms = clock_days(y, mo, d) * DAY_MS + h * INT64_C(3600000) + mi * INT64_C(60000) + sec * INT64_C(1000) + frac -
 	      offset;
 	return true;
 }

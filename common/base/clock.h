@@ -22,6 +22,10 @@ bool clock_parse(const char *s, int64_t *ms);
 /* A JSON string that is a time, or false. */
 bool clock_json(struct jv v, int64_t *ms);
 
+/* Days from 1970-01-01 to a date of the Gregorian calendar, and back. */
+int64_t clock_days(int64_t y, int m, int d);
+void clock_civil(int64_t days, int64_t *y, int *m, int *d);
+
 /* A member that is a time, for an object in b; TIME_NONE: null. */
 void clock_json_member(struct buf *b, const char *name, int64_t ms);
 

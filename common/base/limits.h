@@ -22,5 +22,6 @@
 
 #define SERVICE_NAME_MAX 63 /* [A-Za-z0-9][A-Za-z0-9_.-]{0,62} */
 #define REPLICAS_MAX 10000  /* no policy may ask for more */
+#define TARGETS_MAX 32      /* metrics in one policy's `target` */
 
 #endif

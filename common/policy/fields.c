@@ -3,8 +3,10 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/rule.h"
+#include "policy/schedule.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,29 +81,69 @@ static bool parse_tolerance(const char *text, struct buf *json)
 	return true;
 }
 
-/* METRIC=VALUE, repeatable with `;` */
+/* Where the first METRIC=VALUE of text ends: at a `;` that is in no quotes and no braces of a query, or at the end.
+ * NULL: a quote or a brace is not closed. */
+static const char *target_end(const char *text)
+{
+	char quote = '\0';
+	int open = 0;
+
+	for (; *text; text++) {
+		if (quote) {
+			if (*text == '\\' && quote != '`' && text[1])
+				text++;
+			else if (*text == quote)
+				quote = '\0';
+		} else if (*text == '"' || *text == '\'' || *text == '`') {
+			quote = *text;
+		} else if (*text == '{') {
+			open++;
+		} else if (*text == '}') {
+			open -= open > 0;
+		} else if (*text == ';' && !open) {
+			return text;
+		}
+	}
+	return quote || open ? NULL : text;
+}
+
+static bool put_target(struct buf *json, const char *text, const char *end)
+{
+	const char *eq = memrchr(text, '=', (size_t)(end - text));
+	const size_t n = eq && eq > text ? decimal(eq + 1) : 0;
+	int64_t micro;
+
+	if (!n || eq + 1 + n != end || !jv_micro((struct jv){eq + 1, n}, &micro) || micro <= 0)
+		return false;
+	buf_json_comma(json);
+	buf_json_strn(json, text, (size_t)(eq - text));
+	buf_putc(json, ':');
+	buf_put(json, eq + 1, n);
+	return true;
+}
+
+/* METRIC=VALUE, repeatable with `;`. A metric may hold `=`, as the matchers of a query do: the last one counts. A value
+ * of 0 would ask for endlessly many. */
 static bool parse_target(const char *text, struct buf *json)
 {
+	struct jv_member members[TARGETS_MAX];
+	const size_t from = json->n;
+	struct err why = {0};
+	struct jv object;
+
 	buf_putc(json, '{');
-	for (;;) {
-		const char *end = strchr(text, ';');
-		const size_t part = end ? (size_t)(end - text) : strlen(text);
-		const char *eq = memchr(text, '=', part);
-		if (!eq || eq == text)
+	for (;; text++) {
+		text += strspn(text, " ");
+		const char *end = target_end(text);
+		if (!end || !put_target(json, text, end))
 			return false;
-		const size_t n = decimal(eq + 1);
-		if (!n || eq + 1 + n != text + part)
-			return false;
-		buf_json_comma(json);
-		buf_json_strn(json, text, (size_t)(eq - text));
-		buf_putc(json, ':');
-		buf_put(json, eq + 1, n);
-		if (!end)
+		text = end;
+		if (!*text)
 			break;
-		text = end + 1;
 	}
 	buf_putc(json, '}');
-	return true;
+	/* also no metric twice */
+	return !json->failed && jv_scan(json->p + from, json->n - from, &object, members, TARGETS_MAX, NULL, &why) == 0;
 }
 
 /* 4/60s or 100%/15s */
@@ -179,9 +221,22 @@ static bool parse_paused(const char *text, struct buf *json)
 	return put_text(text, json);
 }
 
+/* hold, N, N if-higher, N if-lower */
 static bool parse_missing(const char *text, struct buf *json)
 {
-	return strcmp(text, "hold") == 0 ? put_text(text, json) : parse_count(text, json);
+	static const char *const words[] = {" if-higher", " if-lower", NULL};
+	struct buf ignored = BUF_INIT(16);
+	char count[8];
+	const size_t n = strspn(text, "0123456789");
+
+	if (strcmp(text, "hold") == 0)
+		return put_text(text, json);
+	if (n >= sizeof count || !one_of(text + n, words))
+		return parse_count(text, json);
+	(void)snprintf(count, sizeof count, "%.*s", (int)n, text);
+	const bool good = parse_count(count, &ignored);
+	buf_release(&ignored);
+	return good && put_text(text, json);
 }
 
 /* health, tcp:PORT, http:PORT/PATH; empty: the health check if there is one, else TCP */
@@ -245,13 +300,19 @@ static bool parse_rule(const char *text, struct buf *json)
 	return good;
 }
 
-static bool parse_free(const char *text, struct buf *json) { return *text && put_text(text, json); }
+static bool parse_schedule(const char *text, struct buf *json)
+{
+	char why[160];
+
+	return schedule_valid(text, why, sizeof why) && put_text(text, json);
+}
 
 /* ---- the table ---- */
 
 #define COUNT_TEXT "a number from 0 to 10000"
 #define DURATION_TEXT "a duration such as 30s, 5m or 1.5"
 #define STEP_TEXT "2, 50% or bands such as 0..20:1;20..:25%"
+#define SCHEDULE_TEXT "a schedule such as mon-fri 08:00-18:00 Europe/Berlin min=4 max=20"
 #define NAME_TEXT "letters, digits, dot, dash and underscore, at most 63"
 
 const struct policy_field policy_fields[] = {
@@ -260,7 +321,7 @@ const struct policy_field policy_fields[] = {
 	{"step", "autoscale.step", NULL, "1", parse_step, STEP_TEXT},
 	{"step_up", "autoscale.step-up", "step", "1", parse_step, STEP_TEXT},
 	{"step_down", "autoscale.step-down", "step", "1", parse_step, STEP_TEXT},
-	{"target", "autoscale.target", NULL, NULL, parse_target, "METRIC=VALUE;METRIC=VALUE"},
+	{"target", "autoscale.target", NULL, NULL, parse_target, "METRIC=VALUE;METRIC=VALUE, each value above 0"},
 	{"tolerance", "autoscale.tolerance", NULL, "0.1", parse_tolerance, "a fraction from 0 to 1"},
 	{"cooldown_up", "autoscale.cooldown-up", "cooldown", "0", parse_duration, DURATION_TEXT},
 	{"cooldown_down", "autoscale.cooldown-down", "cooldown", "60", parse_duration, DURATION_TEXT},
@@ -268,9 +329,9 @@ const struct policy_field policy_fields[] = {
 	{"window_down", "autoscale.window-down", "window", "300", parse_duration, DURATION_TEXT},
 	{"rate_up", "autoscale.rate-up", "rate", NULL, parse_rate, "4/60s or 100%/15s"},
 	{"rate_down", "autoscale.rate-down", "rate", NULL, parse_rate, "4/60s or 100%/15s"},
-	{"schedule", "autoscale.schedule", NULL, NULL, parse_free, "DAYS FROM-TO ZONE min=N max=N"},
+	{"schedule", "autoscale.schedule", NULL, NULL, parse_schedule, SCHEDULE_TEXT},
 	{"stale_after", "autoscale.stale-after", NULL, "300", parse_duration, DURATION_TEXT},
-	{"on_missing", "autoscale.on-missing", NULL, "hold", parse_missing, "hold or a number"},
+	{"on_missing", "autoscale.on-missing", NULL, "hold", parse_missing, "hold, N, N if-higher or N if-lower"},
 	{"on_resolved", "autoscale.on-resolved", NULL, "false", parse_bool, "true or false"},
 	{"available", "autoscale.available", NULL, "start,recreate", parse_available,
      "start, recreate, replace, several with commas, or none"},
@@ -305,10 +366,11 @@ static bool target_text(struct jv object, char *out, size_t size)
 	struct buf b = BUF_INIT(size - 1);
 	struct jv_cursor c = jv_each(object);
 	struct jv_member m;
-	char name[256];
+	char name[POLICY_TEXT];
 
-	while (jv_next(&c, &m)) {
-		if (!jv_str((struct jv){m.name.p - 1, m.name.n + 2}, name, sizeof name) || !jv_is_number(m.value))
+	while (jv_next(&c, &m)) { /* a name that would be taken for two is none */
+		if (!jv_str((struct jv){m.name.p - 1, m.name.n + 2}, name, sizeof name) || !jv_is_number(m.value) ||
+		    !target_end(name) || *target_end(name))
 			b.failed = true;
 		buf_printf(&b, "%s%s=%.*s", b.n ? ";" : "", name, (int)m.value.n, m.value.p);
 	}

@@ -1,9 +1,11 @@
 #include "policy/policy.h"
 
 #include "base/limits.h"
+#include "policy/schedule.h"
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -19,14 +21,25 @@ struct building {
 	char min_from[128], max_from[128];
 };
 
-static void warn(struct building *b, const char *from, const struct policy_field *f, const char *text)
+/* why: NULL when `wants` says it all. */
+static void warn_why(struct building *b, const char *from, const struct policy_field *f, const char *text,
+                     const char *why)
 {
 	struct buf line = BUF_INIT(4096);
 
-	buf_printf(&line, "%s (%s): \"%.100s\" is not %s", f->name, from, text, f->wants);
+	buf_printf(&line, "%s (%s): \"%.100s\" is not %s%s%s", f->name, from, text, f->wants, why ? "; " : "",
+	           why ? why : "");
 	buf_json_comma(&b->warnings);
 	buf_json_str(&b->warnings, line.p ? line.p : "");
 	buf_release(&line);
+}
+
+static void warn(struct building *b, const char *from, const struct policy_field *f, const char *text)
+{
+	char why[160];
+	const bool bad_schedule = strcmp(f->name, "schedule") == 0 && !schedule_valid(text, why, sizeof why);
+
+	warn_why(b, from, f, text, bad_schedule ? why : NULL);
 }
 
 /* autoscale.cooldown-up -> AUTOSCALE_COOLDOWN_UP */
@@ -95,7 +108,7 @@ static bool usable(struct building *b, const struct policy_source *s, const stru
 		return false;
 	buf_reset(value);
 	if (!policy_text(v, text, sizeof text)) {
-		warn(b, s->from, f, "a value of another type or too long");
+		warn_why(b, s->from, f, "a value of another type or too long", NULL);
 		return false;
 	}
 	if (f->parse(text, value))
@@ -119,6 +132,14 @@ static void note_shadowed(struct building *b, const struct policy_field *f, bool
 	buf_putc(&b->shadowed, '}');
 }
 
+static void warn_ceiling(struct building *b, const struct policy_field *f, const char *from, const char *text)
+{
+	char why[64];
+
+	(void)snprintf(why, sizeof why, "the operator's max_replicas is %lld", (long long)b->limits->max_replicas);
+	warn_why(b, from, f, text, why);
+}
+
 /* The operator's ceiling is the last word on min and max, whoever asked for more. */
 static int64_t under_ceiling(struct building *b, const struct policy_field *f, const char *from, int64_t bound)
 {
@@ -127,10 +148,35 @@ static int64_t under_ceiling(struct building *b, const struct policy_field *f, c
 	if (bound <= b->limits->max_replicas)
 		return bound;
 	(void)snprintf(text, sizeof text, "%lld", (long long)bound);
-	warn(b, from, f, text);
-	b->warnings.n--; /* inside the quotes: the reason */
-	buf_printf(&b->warnings, "; the operator's max_replicas is %lld\"", (long long)b->limits->max_replicas);
+	warn_ceiling(b, f, from, text);
 	return b->limits->max_replicas;
+}
+
+/* A schedule is a way to ask for min and max: each number in it that is above the operator's ceiling becomes the
+ * ceiling. The text has parsed. */
+static void put_schedule(struct building *b, const struct policy_field *f, const char *from, const struct buf *value)
+{
+	struct buf lower = BUF_INIT(VALUE_BYTES);
+	char text[POLICY_TEXT];
+	bool above = false;
+
+	if (!jv_str((struct jv){value->p, value->n}, text, sizeof text))
+		text[0] = '\0';
+	for (const char *p = text; *p;) {
+		const char *number = strchr(p, '=') ? strchr(p, '=') + 1 : p + strlen(p);
+		char *end = (char *)number + strlen(number);
+		const long long n = *number ? strtoll(number, &end, 10) : 0;
+		buf_put(&lower, p, (size_t)(number - p));
+		if (*number)
+			buf_printf(&lower, "%lld", n > b->limits->max_replicas ? (long long)b->limits->max_replicas : n);
+		above = above || n > b->limits->max_replicas;
+		p = end;
+	}
+	if (above)
+		warn_ceiling(b, f, from, text);
+	buf_json_str(b->out, lower.p ? lower.p : "");
+	b->out->failed = b->out->failed || lower.failed;
+	buf_release(&lower);
 }
 
 static void put_field(struct building *b, const struct policy_field *f, const char *from, const struct buf *value)
@@ -140,6 +186,10 @@ static void put_field(struct building *b, const struct policy_field *f, const ch
 
 	buf_json_member_str(&b->from, f->name, from);
 	buf_json_key(b->out, f->name);
+	if (strcmp(f->name, "schedule") == 0) {
+		put_schedule(b, f, from, value);
+		return;
+	}
 	if (!is_min && !is_max) {
 		buf_put(b->out, value->p, value->n);
 		return;
@@ -152,18 +202,42 @@ static void put_field(struct building *b, const struct policy_field *f, const ch
 
 static bool tenant(const struct policy_source *s) { return s->kind == POLICY_LABELS || s->kind == POLICY_VARIABLES; }
 
-/* With `labels = narrow` a tenant's max above the operator's row gives way to it. */
+/* The largest number of a field: max itself, or what the entries of a schedule ask for. */
+static int64_t largest(const struct policy_field *f, const struct buf *value)
+{
+	const struct jv v = {value->p, value->n};
+	char text[POLICY_TEXT];
+	int64_t most = 0;
+
+	if (strcmp(f->name, "max") == 0)
+		return jv_int_or(v, 0);
+	for (const char *p = jv_str(v, text, sizeof text) ? strchr(text, '=') : NULL; p; p = strchr(p + 1, '=')) {
+		const int64_t n = strtoll(p + 1, NULL, 10);
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+/* With `labels = narrow` a tenant's max above an operator's row gives way to it, and so does a tenant's schedule that
+ * asks for more than the row's max. Beside a schedule of a row it gives way whatever it says: outside of its own times
+ * it would take away what the operator's allows at that time. */
 static bool too_wide(const struct policy_source *sources, size_t n, size_t at, const struct policy_field *f,
                      const struct buf *value, struct building *b)
 {
-	struct buf other = BUF_INIT(4096);
+	const struct policy_field *max = policy_field("max");
+	const bool schedule = strcmp(f->name, "schedule") == 0;
+	struct buf other = BUF_INIT(VALUE_BYTES);
 	bool wide = false;
 
-	if (!tenant(&sources[at]) || strcmp(f->name, "max") != 0)
+	if (!tenant(&sources[at]) || (f != max && !schedule))
 		return false;
-	for (size_t i = at + 1; i < n && !wide; i++)
-		if (sources[i].kind == POLICY_ROW && usable(b, &sources[i], f, &other))
-			wide = jv_int_or((struct jv){value->p, value->n}, 0) > jv_int_or((struct jv){other.p, other.n}, 0);
+	for (size_t i = at + 1; i < n && !wide; i++) {
+		if (sources[i].kind != POLICY_ROW)
+			continue;
+		wide = schedule && usable(b, &sources[i], f, &other);
+		if (!wide && usable(b, &sources[i], max, &other))
+			wide = largest(f, value) > jv_int_or((struct jv){other.p, other.n}, 0);
+	}
 	buf_release(&other);
 	return wide;
 }
@@ -178,7 +252,7 @@ static void resolve_field(struct building *b, const struct policy_source *source
 		if (!usable(b, &sources[i], f, &value))
 			continue;
 		if (!found && limits->narrow && too_wide(sources, n, i, f, &value, b)) {
-			warn(b, sources[i].from, f, "a label above what the operator's rows allow");
+			warn_why(b, sources[i].from, f, "a label above what the operator's rows allow", NULL);
 			continue;
 		}
 		if (!found)

@@ -8,6 +8,11 @@
 
 #define N60 "a23456789b23456789c23456789d23456789e23456789f23456789g2345"
 
+/* Eight targets, and how 32 of them are written. */
+#define T8(x) x "1=1;" x "2=1;" x "3=1;" x "4=1;" x "5=1;" x "6=1;" x "7=1;" x "8=1"
+#define J8(x) "\"" x "1\":1,\"" x "2\":1,\"" x "3\":1,\"" x "4\":1,\"" x "5\":1,\"" x "6\":1,\"" x "7\":1,\"" x "8\":1"
+#define T32_JSON "{" J8("a") "," J8("b") "," J8("c") "," J8("d") "}"
+
 static void steps(void)
 {
 	static const struct {
@@ -73,6 +78,21 @@ static void fields(void)
 		{"target", "=5", NULL},
 		{"target", "a=1;", NULL},
 		{"target", "a=007", NULL},
+		{"target", "a=0", NULL},
+		{"target", "a=0.0000001", NULL},
+		{"target", "a=0.000001", "{\"a\":0.000001}"},
+		{"target", "a=-1", NULL},
+		{"target", "a=1; b=2", "{\"a\":1,\"b\":2}"},
+		{"target", "a=1;a=2", NULL},
+		{"target", "prometheus:sum(rate(x{app=\"web\",job!=\"a;b\"}[1m]))=2.5;lb.queue=3",
+	     "{\"prometheus:sum(rate(x{app=\\\"web\\\",job!=\\\"a;b\\\"}[1m]))\":2.5,\"lb.queue\":3}"},
+		{"target", "prometheus:x{a='}=;',b=`\\`}=4;c=1", "{\"prometheus:x{a='}=;',b=`\\\\`}\":4,\"c\":1}"},
+		{"target", "prometheus:x{a=\"\\\"};=\"}=4", "{\"prometheus:x{a=\\\"\\\\\\\"};=\\\"}\":4}"},
+		{"target", "prometheus:x{a=\"b}=4", NULL},
+		{"target", "prometheus:x{a=\"b\"=4;c=1", NULL},
+		{"target", "prometheus:x{a=\"b\"}", NULL},
+		{"target", T8("a") ";" T8("b") ";" T8("c") ";" T8("d"), T32_JSON},
+		{"target", T8("a") ";" T8("b") ";" T8("c") ";" T8("d") ";e=1", NULL},
 		{"tolerance", "0.1", "0.1"},
 		{"tolerance", "1.1", NULL},
 		{"rate_up", "4/60s", "\"4/60s\""},
@@ -117,6 +137,21 @@ static void fields(void)
 		{"lb_rule", "Host(`" N60 "`,`b" N60 "`,`c" N60 "`) && PathPrefix(`/" N60 "`,`/b" N60 "`,`/c" N60 "`)", NULL},
 		{"on_missing", "hold", "\"hold\""},
 		{"on_missing", "3", "3"},
+		{"on_missing", "3 if-higher", "\"3 if-higher\""},
+		{"on_missing", "0 if-lower", "\"0 if-lower\""},
+		{"on_missing", "3 if-equal", NULL},
+		{"on_missing", "if-higher", NULL},
+		{"on_missing", " if-higher", NULL},
+		{"on_missing", "hold if-higher", NULL},
+		{"on_missing", "10001 if-higher", NULL},
+		{"on_missing", "03 if-higher", NULL},
+		{"on_missing", "00000003 if-higher", NULL},
+		{"on_missing", "-1", NULL},
+		{"schedule", "mon-fri 08:00-18:00 Europe/Berlin min=4 max=20",
+	     "\"mon-fri 08:00-18:00 Europe/Berlin min=4 max=20\""},
+		{"schedule", "daily 08:00-08:00 UTC min=4", NULL},
+		{"schedule", "daily 08:00-09:00 Europe/Atlantis min=4", NULL},
+		{"schedule", "", NULL},
 	};
 	struct buf b = BUF_INIT(1000);
 
@@ -240,6 +275,67 @@ static void resolving(void)
 	buf_release(&b);
 }
 
+#define SUCH "a schedule such as mon-fri 08:00-18:00 Europe/Berlin min=4 max=20"
+#define DAYS "daily 08:00-18:00 UTC "
+
+/* What a schedule of each source becomes, under the operator's limits. */
+static void schedules(void)
+{
+	static const struct {
+		const char *label, *row; /* objects */
+		bool narrow;
+		const char *want, *from; /* the schedule that holds; NULL: none */
+		const char *warning;     /* the only one; NULL: none */
+	} rows[] = {
+		{"{\"autoscale.schedule\":\"" DAYS "min=2 max=9\"}", "{\"max\":5}", false, DAYS "min=2 max=9", "label", NULL},
+		{"{\"autoscale.schedule\":\"" DAYS "max=500 min=200;" DAYS "min=3\"}", "{}", false,
+	     DAYS "max=100 min=100;" DAYS "min=3", "label",
+	     "schedule (label): \"" DAYS "max=500 min=200;" DAYS "min=3\" is not " SUCH
+	     "; the operator's max_replicas is 100"},
+		{"{}", "{\"schedule\":\"" DAYS "max=101\"}", false, DAYS "max=100", "db:a@1",
+	     "schedule (db:a@1): \"" DAYS "max=101\" is not " SUCH "; the operator's max_replicas is 100"},
+		{"{\"autoscale.schedule\":\"" DAYS "initial=400 max=80\"}", "{}", false, DAYS "initial=100 max=80", "label",
+	     "schedule (label): \"" DAYS "initial=400 max=80\" is not " SUCH "; the operator's max_replicas is 100"},
+		{"{\"autoscale.schedule\":\"" DAYS "max=5\"}", "{\"max\":5}", true, DAYS "max=5", "label", NULL},
+		{"{\"autoscale.schedule\":\"" DAYS "max=6\"}", "{\"max\":5}", true, NULL, NULL,
+	     "schedule (label): \"a label above what the operator's rows allow\" is not " SUCH},
+		{"{\"autoscale.schedule\":\"" DAYS "min=6\"}", "{\"max\":5}", true, NULL, NULL,
+	     "schedule (label): \"a label above what the operator's rows allow\" is not " SUCH},
+		{"{\"autoscale.schedule\":\"" DAYS "max=2\"}", "{\"schedule\":\"" DAYS "max=4\"}", true, DAYS "max=4", "db:a@1",
+	     "schedule (label): \"a label above what the operator's rows allow\" is not " SUCH},
+		{"{\"autoscale.schedule\":\"often\"}", "{\"schedule\":\"" DAYS "max=4\"}", false, DAYS "max=4", "db:a@1",
+	     "schedule (label): \"often\" is not " SUCH
+	     "; entry 1: \"often\" are no days such as mon-fri, sat,sun or daily"},
+	};
+	struct buf b = BUF_INIT(65536);
+	struct err err = {0};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		const struct policy_limits limits = {.max_replicas = 100, .narrow = rows[i].narrow};
+		const struct policy_source sources[] = {
+			{.kind = POLICY_LABELS, .from = "label", .object = text(rows[i].label)},
+			{.kind = POLICY_ROW, .from = "db:a@1", .object = text(rows[i].row)},
+		};
+		char got[1024] = "", from[64] = "", warning[1024] = "";
+		buf_reset(&b);
+		(void)policy_resolve(sources, 2, &limits, &b, &err);
+		const struct jv p = text(b.p), warnings = jv_get(p, "warnings");
+		struct jv_cursor c = jv_each(warnings);
+		struct jv_member m;
+		(void)jv_str(jv_get(p, "schedule"), got, sizeof got);
+		(void)jv_str(jv_path(p, "from.schedule"), from, sizeof from);
+		if (jv_next(&c, &m))
+			(void)jv_str(m.value, warning, sizeof warning);
+		OK(strcmp(got, rows[i].want ? rows[i].want : "") == 0 && strcmp(from, rows[i].from ? rows[i].from : "") == 0,
+		   "label %s, row %s%s: the schedule is \"%s\" of %s", rows[i].label, rows[i].row,
+		   rows[i].narrow ? ", narrow" : "", got, from);
+		OK(jv_count(warnings) == (rows[i].warning != NULL) &&
+		       strcmp(warning, rows[i].warning ? rows[i].warning : "") == 0,
+		   "with the warning \"%s\"", warning);
+	}
+	buf_release(&b);
+}
+
 static void globs(void)
 {
 	OK(policy_matches("web", "web") && policy_matches("w*", "web") && policy_matches("*", "a-b") &&
@@ -254,6 +350,7 @@ int main(void)
 	fields();
 	attacks();
 	resolving();
+	schedules();
 	globs();
 	return DONE();
 }
