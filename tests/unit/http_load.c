@@ -5,8 +5,11 @@
  *       the ports. An answer is the last two bytes of the address as a number. A request for /wait/MS is answered so
  *       much later; /hits is how many requests that address got, without those for / and for itself; after /gone the
  *       address resets every connection, as a removed container's.
- *   http_load clients PORT keep|close [COUNT [PAUSE_MS]]   Clients (8, that pause 15 ms) that POST /x to 127.0.0.1,
- * with connections that are kept or not, until SIGTERM. Then prints
+ *   http_load work PORT MS   One such server at PORT, which works on one request at a time, MS milliseconds on each; /,
+ *       /hits and /wait it answers beside that. Of K clients that ask again at once, each waits K times MS for an
+ *       answer, and at N servers that all have work K / N times MS, whoever of them has how many.
+ *   http_load clients PORT keep|close [COUNT [PAUSE_MS [PATH]]]   Clients (8, that pause 15 ms) that POST PATH (/x) to
+ * 127.0.0.1, with connections that are kept or not, until SIGTERM. Then prints
  *       {"answered":900,"failed":1,"why":{"502":1},"rate":450,"by":{"2":{"n":900,"first":MS,"last":MS}}}
  *       where `by` has who answered, when its first answer had come, and when the last request that it answered was
  *       sent (milliseconds since 1970). Anything but a whole 200 within 5 s has failed.
@@ -54,6 +57,8 @@ static size_t used; /* no connection has a place after these */
 static long hits[ADDRESSES];
 static bool gone[ADDRESSES];
 static int events;
+static long work_ms; /* on each request, one after the other; 0: as many as come */
+static int64_t work_until;
 
 static void watch(struct conn *c)
 {
@@ -103,11 +108,18 @@ static void got_request(struct conn *c)
 		take_away(c->number);
 		return;
 	}
-	hits[c->number] += strncmp(path, "/ ", 2) != 0 && strncmp(path, "/hits ", 6) != 0;
-	if (strncmp(path, "/wait/", 6) == 0)
-		c->due = clock_monotonic_ms() + strtol(wait + 6, NULL, 10);
-	else
+	const int64_t now = clock_monotonic_ms();
+	const bool counts = strncmp(path, "/ ", 2) != 0 && strncmp(path, "/hits ", 6) != 0;
+	hits[c->number] += counts;
+	if (strncmp(path, "/wait/", 6) == 0) {
+		c->due = now + strtol(wait + 6, NULL, 10);
+	} else if (counts && work_ms) {
+		/* Of when it should have been over, not of when this process came to it: being late does not add up. */
+		work_until = (work_until > now ? work_until : now) + work_ms;
+		c->due = work_until;
+	} else {
 		answer(c);
+	}
 }
 
 static void read_some(struct conn *c)
@@ -173,7 +185,7 @@ static int64_t do_due(int64_t now)
 	return next - now;
 }
 
-static int serve(int n, char **after)
+static int serve(unsigned port, int n, char **after)
 {
 	struct epoll_event e[64];
 
@@ -181,7 +193,7 @@ static int serve(int n, char **after)
 	for (size_t i = 0; i < CONNS; i++)
 		conns[i].fd = -1;
 	for (int i = 0; i < n; i++) {
-		struct sockaddr_in a = {.sin_family = AF_INET};
+		struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 		socklen_t size = sizeof a;
 		struct conn *c = free_conn();
 		const long ms = strtol(after[i], NULL, 10);
@@ -244,7 +256,7 @@ static bool has_ended(int fd)
 }
 
 /* 0; 1 when the answer says that it is the connection's last; -1. */
-static int ask(int fd, bool last)
+static int ask(int fd, const char *path, bool last)
 {
 	const struct timeval limit = {.tv_sec = TIMEOUT_S};
 	const int64_t sent = epoch_ms();
@@ -253,7 +265,7 @@ static int ask(int fd, bool last)
 	ssize_t got;
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	const int len = snprintf(text, sizeof text, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n%s\r\nhello",
+	const int len = snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n%s\r\nhello", path,
 	                         last ? "Connection: close\r\n" : "");
 	if (send(fd, text, (size_t)len, MSG_NOSIGNAL) != len)
 		return fail(WHY_RESET);
@@ -283,7 +295,7 @@ static int ask(int fd, bool last)
 	}
 }
 
-static void client(unsigned port, bool keep, long pause_ms)
+static void client(unsigned port, const char *path, bool keep, long pause_ms)
 {
 	int fd = -1;
 
@@ -294,7 +306,7 @@ static void client(unsigned port, bool keep, long pause_ms)
 		}
 		if (fd < 0 && (fd = app_connect(port)) < 0)
 			(void)fail(WHY_CONNECT);
-		if (fd >= 0 && (ask(fd, !keep) != 0 || !keep)) {
+		if (fd >= 0 && (ask(fd, path, !keep) != 0 || !keep)) {
 			(void)close(fd);
 			fd = -1;
 		}
@@ -334,7 +346,7 @@ static void print_tally(int64_t took_ms)
 	printf("}}\n");
 }
 
-static int clients(unsigned port, bool keep, int count, long pause_ms)
+static int clients(unsigned port, const char *path, bool keep, int count, long pause_ms)
 {
 	const int64_t start = clock_monotonic_ms();
 	pid_t pid[64];
@@ -345,7 +357,7 @@ static int clients(unsigned port, bool keep, int count, long pause_ms)
 	for (int i = 0; i < count; i++)
 		if ((pid[i] = app_fork()) == 0) {
 			(void)signal(SIGTERM, SIG_DFL);
-			client(port, keep, pause_ms);
+			client(port, path, keep, pause_ms);
 		}
 	while (!ended)
 		(void)poll(NULL, 0, 1000);
@@ -396,9 +408,14 @@ int main(int argc, char **argv)
 {
 	end_on_term();
 	if (argc >= 2 && strcmp(argv[1], "serve") == 0)
-		return serve(argc - 2, argv + 2);
+		return serve(0, argc - 2, argv + 2);
+	if (argc == 4 && strcmp(argv[1], "work") == 0) {
+		char *at_once[] = {"0"};
+		work_ms = strtol(argv[3], NULL, 10);
+		return serve((unsigned)strtoul(argv[2], NULL, 10), 1, at_once);
+	}
 	if (argc >= 4 && strcmp(argv[1], "clients") == 0)
-		return clients((unsigned)strtoul(argv[2], NULL, 10), strcmp(argv[3], "keep") == 0,
+		return clients((unsigned)strtoul(argv[2], NULL, 10), argc > 6 ? argv[6] : "/x", strcmp(argv[3], "keep") == 0,
 		               argc > 4 ? (int)strtol(argv[4], NULL, 10) : CLIENTS,
 		               argc > 5 ? strtol(argv[5], NULL, 10) : DEFAULT_PAUSE);
 	if (argc >= 3 && argc <= 18 && strcmp(argv[1], "silent") == 0)
