@@ -54,7 +54,11 @@ struct decision {
 	int64_t from, to;
 	/* the policy, read once */
 	int64_t min, max; /* max -1: none */
-	int64_t per_host; /* 0: no limit */
+	/* an active entry of its schedule */
+	char limits_from[2][160]; /* where min and max come from then: "schedule (label)"; "": as the policy has it */
+	int64_t initial;          /* the count it begins with; -1: none */
+	int64_t initial_since;    /* ms UTC */
+	int64_t per_host;         /* 0: no limit */
 	/* the observation */
 	int64_t running, stopped;
 	int64_t going;      /* being deleted by somebody: what is to be done about it is decided when it is gone */
@@ -101,6 +105,11 @@ void plan_say_more(struct decision *d, const char *fmt, ...) __attribute__((form
 void plan_create(struct decision *d, const char *name, const char *host, const char *like, int64_t index);
 void plan_target(struct buf *list, struct jv container); /* an entry of `start` or `remove` */
 void plan_write(const struct decision *d, struct buf *out);
+
+/* ---- decide_schedule.c ---- */
+
+/* The active entry's min, max and initial. The policy's own are read already. */
+void schedule_apply(struct decision *d);
 
 /* ---- decide_place.c, decide_victims.c: each plans up to count of them and gives how many ---- */
 

@@ -92,12 +92,16 @@ void policy_conventions_release(struct policy_conventions *c);
 /* Does a policy row's service glob match? Exact name or fnmatch(3). */
 bool policy_matches(const char *glob, const char *service);
 
-/* --- steps: "2", "50%", "0..20:1;20..50:25%;50..:100%" --- */
+/* --- steps: "2", "50%", "25%min2", "0..20:1;20..50:25%;50..:100%" --- */
 
-/* Is it one of the three forms, without gap or overlap, the last band open? */
+/* Is it one of these forms, the bands without gap or overlap, the last of them open? */
 bool step_valid(const char *step);
 /* How many replicas to move from a count of n. breach: how far the value is past the threshold, in millionths;
- * used by bands only. 0 when the breach is below the first band. A percentage moves at least 1. */
+ * used by bands only. 0 when the breach is below the first band. A percentage moves at least its min, or 1. */
 int64_t step_size(const char *step, int64_t n, int64_t breach_micro);
+
+/* --- rates: "4/60s", "100%/15s", several with commas; " min" or " max" at the end: which of them counts --- */
+
+bool rate_valid(const char *text);
 
 #endif

@@ -12,6 +12,7 @@
 struct band {
 	int64_t from, to; /* millionths; from inclusive, to exclusive */
 	int64_t amount;
+	int64_t least; /* what a percentage moves at least */
 	bool percent;
 };
 
@@ -44,11 +45,15 @@ static bool bound(const char **p, int64_t *out)
 
 static bool amount(const char **p, struct band *b)
 {
-	if (!digits(p, &b->amount) || b->amount < 1)
+	if (!digits(p, &b->amount) || b->amount < 1 || b->amount > REPLICAS_MAX)
 		return false;
+	b->least = 1;
 	b->percent = **p == '%';
 	*p += b->percent;
-	return b->amount <= REPLICAS_MAX;
+	if (!b->percent || strncmp(*p, "min", 3) != 0)
+		return true;
+	*p += 3;
+	return digits(p, &b->least) && b->least >= 1 && b->least <= REPLICAS_MAX;
 }
 
 static bool next_band(const char **p, struct band *b)
@@ -65,7 +70,7 @@ static bool next_band(const char **p, struct band *b)
 	return amount(p, b);
 }
 
-/* Walks the form; with `at` not NULL copies the band that holds the breach. False: not one of the three forms. */
+/* Walks the form; with `at` not NULL copies the band that holds the breach. False: not one of the forms. */
 static bool walk(const char *step, int64_t breach, struct band *at)
 {
 	const char *p = step;
@@ -104,5 +109,5 @@ int64_t step_size(const char *step, int64_t n, int64_t breach_micro)
 	if (!b.percent)
 		return b.amount;
 	const int64_t moved = (int64_t)((__int128)n * b.amount / 100);
-	return moved > 0 ? moved : 1;
+	return moved > b.least ? moved : b.least;
 }
