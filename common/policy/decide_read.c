@@ -87,8 +87,6 @@ void decision_read(struct decision *d)
 	d->min = jv_int_or(jv_get(d->in->policy, "min"), 1);
 	d->max = jv_int_or(jv_get(d->in->policy, "max"), -1);
 	d->per_host = jv_int_or(jv_get(d->in->policy, "per_host"), 0);
-	d->initial = -1;
-	schedule_apply(d);
 	d->retry_at = TIME_NONE;
 	while (jv_next(&c, &m)) {
 		d->running += container_running(m.value);
@@ -105,4 +103,5 @@ void decision_read(struct decision *d)
 		d->dark = d->dark || (!ok && !jv_is_true(jv_get(m.value, "known")));
 	}
 	service_read(d);
+	schedule_apply(d);
 }

@@ -146,18 +146,7 @@ static bool parse_target(const char *text, struct buf *json)
 	return !json->failed && jv_scan(json->p + from, json->n - from, &object, members, TARGETS_MAX, NULL, &why) == 0;
 }
 
-/* 4/60s or 100%/15s */
-static bool parse_rate(const char *text, struct buf *json)
-{
-	const char *slash = strchr(text, '/');
-	int64_t ms;
-
-	if (!slash || slash - text > 8 || !duration_parse(slash + 1, &ms) || !ms)
-		return false;
-	const size_t n = strspn(text, "0123456789");
-	return n && *text != '0' && (text + n == slash || (text[n] == '%' && text + n + 1 == slash)) &&
-	       put_text(text, json);
-}
+static bool parse_rate(const char *text, struct buf *json) { return rate_valid(text) && put_text(text, json); }
 
 static bool parse_bool(const char *text, struct buf *json)
 {
