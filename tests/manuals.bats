@@ -130,7 +130,7 @@ decided() {
 statuses() {
 	case $1 in
 	as-decide) echo 0 1 64 65 69 74 75 ;;
-	as-resolve-policy) echo 0 1 64 65 69 74 75 78 ;;
+	as-resolve-policy | as-sample) echo 0 1 64 65 69 74 75 78 ;;
 	as-start | as-clone | as-remove) echo 0 1 64 65 69 74 75 78 '>128' ;;
 	as-audit | as-ack-alerts | as-lb-update) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
 	as-ingest | as-inspect | as-policy) echo 0 1 64 65 69 74 75 77 78 ;;
@@ -222,6 +222,7 @@ statuses() {
 
 @test "as-inspect(1): the examples run" { run_examples as-inspect.1; }
 @test "as-resolve-policy(1): the examples run" { run_examples as-resolve-policy.1; }
+@test "as-sample(1): the examples run" { run_examples as-sample.1; }
 @test "as-decide(1): the examples run" { run_examples as-decide.1; }
 
 @test "as-ingest(1): the examples run, and store two alerts" {

@@ -86,5 +86,9 @@ struct reply {
 	char unit[32];
 };
 int reply_parse(const char *text, size_t n, struct reply *out, struct err *err);
+/* What stands behind the prefix of a name, and whether "replica:" stands before it. */
+const char *metric_text(const struct metric *metric, const char *prefix, enum metric_per *per);
+/* That text with the service's name for each $service. REFUSED: a name that would need quoting. */
+int metric_expand(const struct sampling *m, const char *text, char *out, size_t size, struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 #include "base/conf.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/convention.h"
 
 #include <errno.h>
@@ -16,10 +17,10 @@
 
 /* ---- the known sections and keys: one table for parsing and for "did you mean" ---- */
 
-enum kind { TEXT, WORDS, COUNT, PRIVILEGED, LABELS, COMPOSE_DOWN, SWITCH };
+enum kind { TEXT, WORDS, FILE_PATH, SHORT, COUNT, PRIVILEGED, LABELS, COMPOSE_DOWN, SWITCH };
 
 struct key {
-	const char *section; /* "store", "ingest", "limits", and "host", "lb", which carry a name */
+	const char *section; /* "store", "ingest", "limits", "metrics", and "host", "lb", which carry a name */
 	const char *name;
 	enum kind kind;
 	size_t offset; /* into struct conf, conf_host or conf_lb */
@@ -44,6 +45,12 @@ static const struct key keys[] = {
 	{"limits", "labels", LABELS, offsetof(struct conf, labels)},
 	{"limits", "compose_down", COMPOSE_DOWN, offsetof(struct conf, compose_down)},
 	{"limits", "image_transfer", SWITCH, offsetof(struct conf, image_transfer)},
+	{"metrics", "prometheus", TEXT, offsetof(struct conf, metrics.prometheus)},
+	{"metrics", "prometheus_token_file", FILE_PATH, offsetof(struct conf, metrics.prometheus_token_file)},
+	{"metrics", "prometheus_ca", FILE_PATH, offsetof(struct conf, metrics.prometheus_ca)},
+	{"metrics", "programs", FILE_PATH, offsetof(struct conf, metrics.programs)},
+	{"metrics", "program_timeout", SHORT, offsetof(struct conf, metrics.program_ms)},
+	{"metrics", "files", FILE_PATH, offsetof(struct conf, metrics.files)},
 	HOST(url),
 	HOST(cert_path),
 	HOST(context),
@@ -69,7 +76,7 @@ static const struct key keys[] = {
 #define NKEYS (sizeof keys / sizeof *keys)
 #define LINE_BYTES 198 /* what inih reads as one line, as Debian builds it */
 
-static const char *const sections[] = {"store", "ingest", "limits", "host", "lb"};
+static const char *const sections[] = {"store", "ingest", "limits", "metrics", "host", "lb"};
 
 /* Edit distance (Levenshtein) of two short words. */
 static size_t distance(const char *a, const char *b)
@@ -148,6 +155,22 @@ static int keep_words(char **slot, const char *value, struct err *err)
 	return keep(slot, value, err);
 }
 
+static int keep_path(char **slot, const struct key *key, const char *value, struct err *err)
+{
+	if (*value != '/')
+		return err_set(err, ERR_CONFIG, "%s wants a path that begins with a slash, not \"%s\"", key->name, value);
+	return keep(slot, value, err);
+}
+
+static int keep_short(int64_t *slot, const struct key *key, const char *value, struct err *err)
+{
+	const int64_t most = 60000;
+
+	if (!duration_parse(value, slot) || *slot < 1 || *slot > most)
+		return err_set(err, ERR_CONFIG, "%s wants a time of up to 60s, not \"%s\"", key->name, value);
+	return 0;
+}
+
 static int set_value(const struct key *key, void *base, const char *value, struct err *err)
 {
 	void *slot = (char *)base + key->offset;
@@ -156,6 +179,8 @@ static int set_value(const struct key *key, void *base, const char *value, struc
 	switch (key->kind) {
 	case TEXT: return keep(slot, value, err);
 	case WORDS: return keep_words(slot, value, err);
+	case FILE_PATH: return keep_path(slot, key, value, err);
+	case SHORT: return keep_short(slot, key, value, err);
 	case COUNT: {
 		const long v = strtol(value, &end, 10);
 		if (end == value || *end || v < 0 || v > REPLICAS_MAX)
@@ -485,7 +510,7 @@ static int usual_files(struct conf *c, struct err *err)
 
 int conf_load(struct conf *c, const char *file, struct err *err)
 {
-	*c = (struct conf){.max_replicas = 100, .per_host = 50};
+	*c = (struct conf){.max_replicas = 100, .per_host = 50, .metrics.program_ms = 10000};
 	if (!file)
 		file = env("AUTOSCALE_CONF");
 	if ((file ? read_file(c, file, true, err) : usual_files(c, err)) < 0)
@@ -493,6 +518,9 @@ int conf_load(struct conf *c, const char *file, struct err *err)
 	if (env("AUTOSCALE_STORE") && keep(&c->store, env("AUTOSCALE_STORE"), err) < 0)
 		goto bad;
 	if (env("AUTOSCALE_ALERTS") && keep(&c->alerts, env("AUTOSCALE_ALERTS"), err) < 0)
+		goto bad;
+	if ((!c->metrics.programs && keep(&c->metrics.programs, CONF_PROGRAMS, err) < 0) ||
+	    (!c->metrics.files && keep(&c->metrics.files, CONF_FILES, err) < 0))
 		goto bad;
 	if (default_store(c, err) < 0 || (!c->alerts && keep(&c->alerts, c->store, err) < 0) || complete_hosts(c, err) < 0)
 		goto bad;
@@ -506,13 +534,13 @@ void conf_release(struct conf *c)
 {
 	for (size_t i = 0; i < NKEYS; i++) {
 		const struct key *k = &keys[i];
-		if (k->kind != TEXT && k->kind != WORDS)
+		if (k->kind != TEXT && k->kind != WORDS && k->kind != FILE_PATH)
 			continue;
 		for (size_t j = 0; strcmp(k->section, "host") == 0 && j < c->nhosts; j++)
 			free(*(char **)((char *)&c->hosts[j] + k->offset));
 		for (size_t j = 0; strcmp(k->section, "lb") == 0 && j < c->nlbs; j++)
 			free(*(char **)((char *)&c->lbs[j] + k->offset));
-		if (strcmp(k->section, "store") == 0 || strcmp(k->section, "ingest") == 0)
+		if (strcmp(k->section, "host") != 0 && strcmp(k->section, "lb") != 0)
 			free(*(char **)((char *)c + k->offset));
 	}
 	for (size_t i = 0; i < c->nhosts; i++) {

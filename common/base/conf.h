@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum conf_switch { CONF_UNSET, CONF_NO, CONF_YES };
 
@@ -35,6 +36,17 @@ struct conf_lb {
 	char *conventions; /* words, comma separated: labels of other tools that make a container join it */
 };
 
+#define CONF_PROGRAMS "/etc/autoscale/metrics"
+#define CONF_FILES "/run/autoscale/metrics"
+
+/* What as-sample measures with. */
+struct conf_metrics {
+	char *prometheus;                            /* its URL, NULL: there is none; may hold a password */
+	char *prometheus_token_file, *prometheus_ca; /* NULL: none; the system's authorities */
+	char *programs, *files;                      /* folders; never NULL after conf_load */
+	int64_t program_ms;                          /* how long one may take */
+};
+
 enum conf_labels { CONF_LABELS_TRUST, CONF_LABELS_NARROW, CONF_LABELS_IGNORE };
 
 struct conf {
@@ -48,6 +60,7 @@ struct conf {
 	long max_replicas, per_host; /* default 100, 50 */
 	bool privileged;             /* copying a privileged container is allowed */
 	enum conf_labels labels;
+	struct conf_metrics metrics;
 	bool compose_down;               /* what `docker compose down` took away is not made again */
 	enum conf_switch image_transfer; /* images may be copied from host to host */
 };
