@@ -98,27 +98,6 @@ static bool resume(struct decision *d, bool own)
 	return true;
 }
 
-static bool in_cooldown(struct decision *d, enum direction to, int64_t want)
-{
-	const char *field = to == OUT ? "cooldown_up" : "cooldown_down";
-	const int64_t span = decision_ms(d, field, to == OUT ? 0 : 60000);
-	int64_t last = decision_past(d, "last_out");
-	char from[128];
-
-	if (to == IN && decision_past(d, "last_in") > last)
-		last = decision_past(d, "last_in");
-	if (d->before && d->before->at > last && (to == IN || d->before->out))
-		last = d->before->at;
-	if (last == TIME_NONE || last + span <= d->in->now)
-		return false;
-	const int64_t left = last + span - d->in->now;
-	plan_say(d, "%lld stays: cooldown_%s of %lld s (%s) has %lld.%03lld s left", (long long)d->from,
-	         to == OUT ? "up" : "down", (long long)(span / 1000), decision_source(d, field, from),
-	         (long long)(left / 1000), (long long)(left % 1000));
-	plan_trace(d, "cooldown", want, d->from, "%s: %lld ms left", field, (long long)left);
-	return true;
-}
-
 /* Past the threshold, in millionths, in the direction of the action; 0 when the alert says nothing. */
 static int64_t breach(const struct decision *d, enum direction to)
 {
@@ -147,155 +126,65 @@ static int64_t wanted(struct decision *d, const char *action, struct err *err)
 	member_text(d->in->policy, field, step, sizeof step);
 	if (!*step)
 		(void)snprintf(step, sizeof step, "1");
-	const int64_t size = step_size(step, d->from, breach(d, to));
-	const int64_t want = to == OUT ? d->from + size : d->from > size ? d->from - size : 0;
+	/* What is warming up was added for the same load. */
+	const int64_t base = to == OUT ? (d->from > d->warming ? d->from - d->warming : 0) : d->from;
+	const int64_t size = step_size(step, base, breach(d, to));
+	int64_t want = to == OUT ? base + size : base > size ? base - size : 0;
+	if (to == OUT && want < d->from)
+		want = d->from;
 	plan_say(d, "alert asks %s by step %s (%s)", action, step, decision_source(d, field, from));
 	if (!size)
 		plan_say_more(d, ", whose first band begins above this breach");
+	else if (base < d->from)
+		plan_say_more(d, " of %lld, as %lld are warming up", (long long)base, (long long)d->warming);
 	plan_trace(d, "step", d->from, want, "%s %s (%s)", field, step, decision_source(d, field, from));
 	return want;
 }
 
-/* min and max have the last word. */
-static int64_t clamp(struct decision *d, int64_t want)
+/* From what is wanted to what is left of it. Out and in can be paused one by one. */
+static int64_t limited(struct decision *d, int64_t want)
 {
 	char from[128];
-	int64_t to = want, floor = d->min + d->sick;
 
-	if (d->max >= 0 && floor > d->max)
-		floor = d->max;
-	if (d->max < 0 && want > d->from && want > floor) {
-		to = d->from > floor ? d->from : floor;
-		plan_say_more(d, "; no max is set, so nothing scales up: set autoscale.max");
-	} else if (d->max >= 0 && want > d->max) {
-		to = d->max;
-		plan_say_more(d, "; capped by max %lld (%s)", (long long)d->max, decision_source(d, "max", from));
-	} else if (want < floor && floor > d->min) {
-		to = floor;
-		plan_say_more(d, "; raised to %lld: min %lld (%s), and %lld unhealthy that stay do not count", (long long)floor,
-		              (long long)d->min, decision_source(d, "min", from), (long long)d->sick);
-	} else if (want < d->min) {
-		to = d->min;
-		plan_say_more(d, "; raised to min %lld (%s)", (long long)d->min, decision_source(d, "min", from));
+	if (paused(d, want > d->from ? OUT : want < d->from ? IN : STAY)) {
+		plan_say_more(d, "; paused (%s)", decision_source(d, "paused", from));
+		plan_trace(d, "pause", want, d->from, "the policy is paused");
+		return d->from;
 	}
-	plan_trace(d, "clamp", want, to, "min %lld, max %lld", (long long)d->min, (long long)d->max);
-	return to;
+	if (d->tracking)
+		want = stabilize(d, want);
+	want = foresee(d, want);
+	want = limit_rate(d, want);
+	return cool_down(d, want);
 }
 
-static void grow(struct decision *d, int64_t want)
+/* With no alert, or one that asks only for order: first what is stopped or missing, then what the metrics ask for, then
+ * the limits. What died may have been deleted by now, and what was deleted may have been a copy beside one that is
+ * stopped: what the alert names comes first, the rest before any copy is made for it. */
+static int reconcile(struct decision *d, const char *action, struct err *err)
 {
-	if (!jv_is_object(jv_get(d->in->observed, "template"))) {
-		plan_say_more(d, "; there is no container of this service to copy");
-		return;
-	}
-	const int64_t made = plan_copies(d, want - d->from);
-	if (made < want - d->from)
-		plan_say_more(d, "; no host to put %lld of them", (long long)(want - d->from - made));
-	if (made < want - d->from && d->per_host)
-		plan_say_more(d, " (per_host %lld)", (long long)d->per_host);
-	d->to = d->from + made;
-	d->op = made ? "scale-up" : "none";
-}
-
-static void shrink(struct decision *d, int64_t want)
-{
-	if (d->blind) {
-		plan_say_more(d, "; a host does not answer, so nothing is removed");
-		return;
-	}
-	const int64_t made = plan_removals(d, d->from - want);
-	if (made < d->from - want)
-		plan_say_more(d, "; %lld of them are originals or protected and stay", (long long)(d->from - want - made));
-	d->to = d->from - made;
-	d->op = made ? "scale-down" : "none";
-}
-
-/* What the engine restarts, and of the first of them how often by now, and why. */
-static void say_restarting(struct decision *d)
-{
-	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
-	struct jv_member m;
-	char name[NAME], why[64];
-
-	plan_say_more(d, ", %lld restarted by the engine", (long long)d->restarting);
-	while (jv_next(&c, &m)) {
-		if (!member_is(m.value, "state", "restarting") || !jv_here(jv_get(m.value, "restarts")))
-			continue;
-		member_text(m.value, "name", name, sizeof name);
-		container_cause(m.value, why, sizeof why);
-		plan_say_more(d, " (%s %lld times%s)", name, (long long)jv_int_or(jv_get(m.value, "restarts"), 0), why);
-		return;
-	}
-}
-
-/* How many there are, for the reason. */
-static void say_count(struct decision *d)
-{
-	plan_say(d, d->swarm ? "%lld replicas" : "%lld running", (long long)(d->from - d->unknown - d->restarting));
-	if (d->unknown)
-		plan_say_more(d, ", %lld on hosts that do not answer", (long long)d->unknown);
-	if (d->restarting)
-		say_restarting(d);
-	if (d->going)
-		plan_say_more(d, ", %lld being deleted", (long long)d->going);
-}
-
-/* Copies for the limits that just now did not get ready will not do so at once either. An alert is given back with
- * longer and longer waits by itself. */
-static bool in_vain(struct decision *d)
-{
-	char name[NAME];
-
-	next_name(d, name);
-	return must_wait(d, name, (struct jv){0});
-}
-
-/* Brings the count between min and max. One that waits for its next start, or is being deleted and may have to be made
- * again, is not made up for by a copy of it. */
-static void keep_limits(struct decision *d)
-{
-	int64_t there = d->from + d->waiting + d->going;
-
-	if (d->max >= 0 && there > d->max)
-		there = d->max > d->from ? d->max : d->from;
-	say_count(d);
-	const int64_t want = clamp(d, there);
-	if (want > there && d->dark)
-		plan_say_more(d, "; of a host that does not answer it is not known what it has, so nothing is added");
-	else if (want > there) {
-		if (!in_vain(d))
-			grow(d, want - (there - d->from));
-	} else if (want < d->from)
-		shrink(d, want);
-	else if (want == d->from)
-		plan_say_more(d, ", within min %lld and max", (long long)d->min);
-	if (want == d->from && d->max >= 0)
-		plan_say_more(d, " %lld", (long long)d->max);
-	else if (want == d->from)
-		plan_say_more(d, " (none)");
-}
-
-/* With no alert, or one that asks only for order: first what is stopped or missing, then the limits. What died may have
- * been deleted by now, and what was deleted may have been a copy beside one that is stopped: what the alert names comes
- * first, the rest before any copy is made for it. */
-static void reconcile(struct decision *d, const char *action)
-{
+	const bool start = strcmp(action, "start") == 0, recreate = strcmp(action, "recreate") == 0;
 	bool planned = false;
 
-	if (strcmp(action, "start") == 0)
-		planned = start_stopped(d) || recreate_missing(d);
-	else if (strcmp(action, "recreate") == 0)
-		planned = recreate_missing(d) || replace_unhealthy(d) || start_stopped(d);
-	else if (strcmp(action, "attach") != 0)
-		planned = start_stopped(d) || recreate_missing(d) || replace_unhealthy(d);
-	if (!planned && strcmp(action, "attach") == 0) {
+	if (strcmp(action, "attach") == 0) {
 		d->op = "attach";
 		plan_say(d, "the load balancer's entries are made right");
-		return;
+		return 0;
 	}
-	if (!planned)
+	if (start)
+		planned = start_stopped(d) || recreate_missing(d);
+	else if (recreate)
+		planned = recreate_missing(d) || replace_unhealthy(d) || start_stopped(d);
+	else
+		planned = start_stopped(d) || recreate_missing(d) || replace_unhealthy(d);
+	if (!planned && !start && !recreate && signals_read(d, err) < 0)
+		return -1;
+	if (!planned && d->tracking)
+		reach_count_gently(d, limited(d, signals_merge(d, -1)));
+	else if (!planned)
 		keep_limits(d);
 	tell_waiting(d);
+	return 0;
 }
 
 /* Without an alert nothing tells two records of one pass apart. */
@@ -312,20 +201,11 @@ static bool under_way(struct decision *d)
 
 static int follow_alert(struct decision *d, const char *action, struct err *err)
 {
-	int64_t want = wanted(d, action, err);
+	const int64_t want = wanted(d, action, err);
 
-	if (want < 0)
+	if (want < 0 || signals_read(d, err) < 0)
 		return -1;
-	const enum direction to = want > d->from ? OUT : want < d->from ? IN : STAY;
-	if (held_by_pause(d, to))
-		return 0;
-	if (to != STAY && in_cooldown(d, to, want))
-		want = d->from;
-	want = clamp(d, want);
-	if (want > d->from)
-		grow(d, want);
-	else if (want < d->from)
-		shrink(d, want);
+	reach_count(d, limited(d, signals_merge(d, want)));
 	return 0;
 }
 
@@ -342,7 +222,7 @@ static bool known_action(const char *action)
 /* Reasons not to act on an alert at all, whatever it asks. */
 static bool ignored(struct decision *d, const char *action)
 {
-	const int64_t sent = alert_time(d->in->alert), limit = decision_ms(d, "stale_after", 300000);
+	const int64_t sent = alert_time(d->in->alert), limit = decision_ms(d, "stale_after", STALE_AFTER_MS);
 
 	if (member_is(d->in->alert, "status", "resolved") && !jv_is_true(jv_get(d->in->policy, "on_resolved"))) {
 		plan_say(d, "the alert is resolved");
@@ -363,9 +243,9 @@ static int act(struct decision *d, struct err *err)
 	char action[64] = "";
 
 	if (!jv_is_object(d->in->alert)) {
-		if (!held_by_pause(d, STAY) && !resume(d, false) && !under_way(d))
-			reconcile(d, "");
-		return 0;
+		if (held_by_pause(d, STAY) || resume(d, false) || under_way(d))
+			return 0;
+		return reconcile(d, "", err);
 	}
 	member_text(d->in->alert, "action", action, sizeof action);
 	if (!known_action(action)) {
@@ -378,11 +258,9 @@ static int act(struct decision *d, struct err *err)
 		return 0;
 	if (strcmp(action, "set") != 0 && strncmp(action, "scale-", 6) != 0) {
 		const bool out = strcmp(action, "start") == 0 || strcmp(action, "recreate") == 0;
-		if (!held_by_pause(d, out ? OUT : STAY))
-			reconcile(d, action);
-		return 0;
+		return held_by_pause(d, out ? OUT : STAY) ? 0 : reconcile(d, action, err);
 	}
-	return follow_alert(d, action, err);
+	return held_by_pause(d, STAY) ? 0 : follow_alert(d, action, err);
 }
 
 int decide(struct decide_state *state, const struct decide_input *in, struct buf *plan, struct err *err)
@@ -403,16 +281,7 @@ int decide(struct decide_state *state, const struct decide_input *in, struct buf
 	buf_putc(&d.start, '[');
 	buf_putc(&d.remove, '[');
 	decision_read(&d);
-	d.from = d.running + d.unknown + d.restarting;
-	/* A plan of this stream that the observation cannot show yet counts as carried out. */
-	const struct planned *unseen = decision_unseen(&d);
-	if (unseen)
-		d.from = unseen->to;
-	d.to = d.from;
-	plan_trace(&d, "count", d.running, d.from, "%s%s%s%s", d.swarm ? "the service's replicas" : "running containers",
-	           d.unknown ? ", those on hosts that do not answer" : "",
-	           d.restarting ? ", those that the engine restarts" : "",
-	           unseen && d.from != d.running ? ", and this stream's plan" : "");
+	decision_count(&d);
 	bad = act(&d, err);
 	if (jv_here(d.resumed))
 		buf_put(plan, d.resumed.p, d.resumed.n);
@@ -427,5 +296,7 @@ int decide(struct decide_state *state, const struct decide_input *in, struct buf
 	buf_release(&d.create);
 	buf_release(&d.start);
 	buf_release(&d.remove);
+	buf_release(&d.names);
+	free(d.signals);
 	return bad;
 }

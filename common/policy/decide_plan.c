@@ -79,7 +79,9 @@ void plan_write(const struct decision *d, struct buf *out)
 {
 	char reason[sizeof d->reason + 64];
 
-	if (d->from == d->to)
+	if (d->from == d->to && (d->tracking || d->held) && *d->reason)
+		(void)snprintf(reason, sizeof reason, "%lld stays: %s", (long long)d->to, d->reason);
+	else if (d->from == d->to)
 		(void)snprintf(reason, sizeof reason, "%s", d->reason);
 	else
 		(void)snprintf(reason, sizeof reason, "%lld -> %lld: %s", (long long)d->from, (long long)d->to, d->reason);
@@ -87,6 +89,8 @@ void plan_write(const struct decision *d, struct buf *out)
 	buf_json_member_str(out, "op", d->op);
 	buf_json_member_int(out, "from", d->from);
 	buf_json_member_int(out, "to", d->to);
+	if (d->tracking)
+		buf_json_member_int(out, "want", d->want);
 	const struct {
 		const char *name;
 		const struct buf *list;

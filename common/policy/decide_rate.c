@@ -1,4 +1,4 @@
-/* How fast the count may change: the rates of the policy. */
+/* How fast the count may change: rates and cooldowns. */
 #include "policy/decision.h"
 #include "policy/policy.h"
 
@@ -67,4 +67,114 @@ bool rate_valid(const char *text)
 	struct rates r;
 
 	return parse_rates(text, &r);
+}
+
+/* ---- what was moved of late ---- */
+
+/* added and removed: after `since`, by the history and by what this stream plans. */
+static void moved(const struct decision *d, int64_t since, int64_t *added, int64_t *removed)
+{
+	const struct planned *p = decision_unseen(d);
+	struct jv_cursor c = jv_each(jv_get(d->in->history, "moves"));
+	struct jv_member m;
+	int64_t at;
+
+	*added = *removed = 0;
+	while (jv_next(&c, &m)) {
+		if (!clock_json(jv_get(m.value, "at"), &at) || at <= since)
+			continue;
+		const int64_t by = count_member(m.value, "to") - count_member(m.value, "from");
+		*(by > 0 ? added : removed) += by > 0 ? by : -by;
+	}
+	if (p && p->at > since) {
+		const int64_t by = p->to - p->from;
+		*(by > 0 ? added : removed) += by > 0 ? by : -by;
+	}
+}
+
+/* How far this rate lets the count go. */
+static int64_t reach(const struct decision *d, const struct rate *r, bool out)
+{
+	int64_t added, removed;
+
+	moved(d, d->in->now - r->period, &added, &removed);
+	const int64_t start = d->from - added + removed < 0 ? 0 : d->from - added + removed;
+	if (!r->percent)
+		return out ? start + r->amount : start > r->amount ? start - r->amount : 0;
+	if (out)
+		return (int64_t)(((__int128)start * (100 + r->amount) + 99) / 100);
+	return r->amount >= 100 ? 0 : (int64_t)((__int128)start * (100 - r->amount) / 100);
+}
+
+int64_t limit_rate(struct decision *d, int64_t want)
+{
+	const bool out = want > d->from;
+	const char *field = out ? "rate_up" : "rate_down";
+	char text[POLICY_TEXT], from[128];
+	struct rates r;
+	int64_t limit = 0;
+
+	member_text(d->in->policy, field, text, sizeof text);
+	if (want == d->from || !*text || !parse_rates(text, &r))
+		return want;
+	for (size_t i = 0; i < r.n; i++) {
+		const int64_t at = reach(d, &r.v[i], out);
+		const bool farther = out ? at > limit : at < limit;
+		if (!i || farther != r.least)
+			limit = at;
+	}
+	if (out ? limit < d->from : limit > d->from)
+		limit = d->from;
+	const int64_t to = out ? (want < limit ? want : limit) : (want > limit ? want : limit);
+	plan_trace(d, "rate", want, to, "%s %s (%s)", field, text, decision_source(d, field, from));
+	if (to != want)
+		plan_say_more(d, "; %s %.80s (%s) lets it go to %lld", field, text, decision_source(d, field, from),
+		              (long long)to);
+	return to;
+}
+
+/* ---- cooldown ---- */
+
+/* What the last action outward added; -1: not known. */
+static int64_t granted(const struct decision *d, int64_t last)
+{
+	struct jv_cursor c = jv_each(jv_get(d->in->history, "moves"));
+	struct jv_member m;
+	int64_t at, most = -1;
+
+	if (d->before && d->before->out && d->before->at >= last)
+		return d->before->to - d->before->from;
+	while (jv_next(&c, &m)) {
+		const int64_t by = count_member(m.value, "to") - count_member(m.value, "from");
+		if (by > 0 && by > most && clock_json(jv_get(m.value, "at"), &at) && at >= last)
+			most = by;
+	}
+	return most;
+}
+
+/* A cooldown holds: in after either kind of action; out after one outward, but for what goes beyond that one. */
+int64_t cool_down(struct decision *d, int64_t want)
+{
+	const bool out = want > d->from;
+	const char *field = out ? "cooldown_up" : "cooldown_down";
+	const int64_t span = decision_ms(d, field, out ? 0 : COOLDOWN_DOWN_MS);
+	int64_t last = decision_past(d, "last_out"), to = d->from;
+	char from[128];
+
+	if (!out && decision_past(d, "last_in") > last)
+		last = decision_past(d, "last_in");
+	if (d->before && d->before->at > last && (!out || d->before->out))
+		last = d->before->at;
+	if (want == d->from || last == TIME_NONE || last + span <= d->in->now)
+		return want;
+	const int64_t left = last + span - d->in->now, had = out ? granted(d, last) : -1;
+	if (had >= 0 && want - d->from > had)
+		to = want - had;
+	plan_say_more(d, "; %s of %lld s (%s) has %lld.%03lld s left", field, (long long)(span / 1000),
+	              decision_source(d, field, from), (long long)(left / 1000), (long long)(left % 1000));
+	if (to > d->from)
+		plan_say_more(d, " and granted %lld already", (long long)had);
+	d->held = d->held || to == d->from;
+	plan_trace(d, "cooldown", want, to, "%s: %lld ms left", field, (long long)left);
+	return to;
 }

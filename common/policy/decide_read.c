@@ -1,6 +1,7 @@
 /* What the record says, read once. */
 #include "policy/decision.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -26,6 +27,22 @@ const char *decision_source(const struct decision *d, const char *field, char ou
 	return *out ? out : "default";
 }
 
+const char *limit_source(const struct decision *d, bool max, char out[160])
+{
+	char from[128];
+
+	(void)snprintf(out, 160, "%s",
+	               *d->limits_from[max] ? d->limits_from[max] : decision_source(d, max ? "max" : "min", from));
+	return out;
+}
+
+int64_t count_member(struct jv object, const char *name)
+{
+	const int64_t n = jv_int_or(jv_get(object, name), 0);
+
+	return n < 0 ? 0 : n > COUNT_MAX ? COUNT_MAX : n;
+}
+
 bool member_is(struct jv object, const char *name, const char *text) { return jv_is(jv_get(object, name), text); }
 
 bool container_running(struct jv c) { return member_is(c, "state", "running"); }
@@ -40,6 +57,26 @@ int64_t decision_past(const struct decision *d, const char *member)
 	int64_t t;
 
 	return clock_json(jv_get(d->in->history, member), &t) ? t : TIME_NONE;
+}
+
+bool container_unready(struct jv c)
+{
+	const struct jv ready = jv_get(c, "ready");
+
+	return !jv_is_null(ready) && !jv_is_true(ready);
+}
+
+/* It was started just now and is not ready yet. One that is not ready for long, or unhealthy, will not be. */
+static bool warming_up(const struct decision *d, struct jv c)
+{
+	int64_t since;
+
+	if (!container_running(c) || !container_unready(c) || container_unhealthy(c))
+		return false;
+	if (member_is(c, "health", "starting"))
+		return true;
+	return !clock_json(jv_get(c, "started"), &since) ||
+	       d->in->now - since <= decision_ms(d, "ready_timeout", READY_TIMEOUT_MS);
 }
 
 bool container_unhealthy(struct jv c) { return container_running(c) && member_is(c, "health", "unhealthy"); }
@@ -87,10 +124,14 @@ void decision_read(struct decision *d)
 	d->min = jv_int_or(jv_get(d->in->policy, "min"), 1);
 	d->max = jv_int_or(jv_get(d->in->policy, "max"), -1);
 	d->per_host = jv_int_or(jv_get(d->in->policy, "per_host"), 0);
+	if (!jv_micro(jv_get(d->in->policy, "tolerance"), &d->tolerance) || d->tolerance < 0 || d->tolerance > 1000000)
+		d->tolerance = TOLERANCE_MICRO;
+	d->want = -1;
 	d->retry_at = TIME_NONE;
 	while (jv_next(&c, &m)) {
 		d->running += container_running(m.value);
 		d->stopped += container_stopped(m.value);
+		d->warming += warming_up(d, m.value);
 		d->going += member_is(m.value, "state", "removing");
 		d->restarting += member_is(m.value, "state", "restarting");
 		d->unknown += counts_unseen(m.value);
@@ -104,4 +145,43 @@ void decision_read(struct decision *d)
 	}
 	service_read(d);
 	schedule_apply(d);
+}
+
+/* By the policy's count_from, where that is known. An alert that sets a count tells how many there shall be. */
+static bool counted_elsewhere(const struct decision *d, int64_t *count, const char **what)
+{
+	int64_t n;
+	const bool db = member_is(d->in->policy, "count_from", "db"),
+			   alert = member_is(d->in->policy, "count_from", "alert");
+
+	*what = db      ? ", as the store has no count of them (count_from db)"
+	        : alert ? ", as the alert has no count of them (count_from alert)"
+	                : "";
+	if ((!db && !alert) || (alert && member_is(d->in->alert, "action", "set")) ||
+	    !jv_int(jv_get(db ? d->in->history : d->in->alert, db ? "counted" : "count"), &n) || n < 0 || n > COUNT_MAX)
+		return false;
+	*count = n;
+	*what = db ? "containers by the store (count_from db)" : "containers by the alert (count_from alert)";
+	return true;
+}
+
+/* A plan of this stream that the observation cannot show yet counts as carried out. */
+void decision_count(struct decision *d)
+{
+	const struct planned *unseen = decision_unseen(d);
+	const char *what;
+
+	d->from = d->running + d->unknown + d->restarting;
+	if (counted_elsewhere(d, &d->from, &what)) {
+		d->from = unseen ? unseen->to : d->from;
+		plan_trace(d, "count", d->running, d->from, "%s%s", what, unseen ? ", and this stream's plan" : "");
+	} else {
+		d->from = unseen ? unseen->to : d->from;
+		plan_trace(d, "count", d->running, d->from, "%s%s%s%s%s",
+		           d->swarm ? "the service's replicas" : "running containers",
+		           d->unknown ? ", those on hosts that do not answer" : "",
+		           d->restarting ? ", those that the engine restarts" : "",
+		           unseen && d->from != d->running ? ", and this stream's plan" : "", what);
+	}
+	d->to = d->from;
 }

@@ -15,7 +15,7 @@ void service_read(struct decision *d)
 		return;
 	d->stopped = d->restarting = d->unknown = d->sick = d->going = 0;
 	if (jv_int(jv_get(service_of(d), "replicas"), &replicas))
-		d->running = replicas;
+		d->running = replicas < 0 ? 0 : replicas > COUNT_MAX ? COUNT_MAX : replicas;
 }
 
 /* One entry, whatever the count: the plan's `to` is what acts. */

@@ -107,6 +107,7 @@ int planned_note(struct decide_state *s, const struct decide_input *in, struct j
 		buf_reset(&p->indexes);
 	(void)snprintf(p->id, sizeof p->id, "%s", in->id);
 	p->at = in->now;
+	p->from = from;
 	p->to = jv_int_or(jv_get(plan, "to"), from);
 	p->out = p->to > from || member_is(plan, "op", "recreate");
 	p->in = p->to < from;

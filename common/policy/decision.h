@@ -1,9 +1,11 @@
 /* What the files behind decide.h share: one decision on its way from the record to the plan.
  *
- * decide.c: the steps in the order of the design; decide_read.c: what the record says; decide_available.c: what is
- * stopped, missing or unhealthy; decide_backoff.c: crash loops; decide_hosts.c: how the service lies on the hosts;
- * decide_place.c: names and hosts; decide_victims.c: which copies go; decide_service.c: what a swarm keeps;
- * decide_plan.c: the plan's text; decide_state.c: what earlier records of the stream decided. */
+ * decide.c: the steps in the order of the design; decide_read.c: what the record says; decide_schedule.c: the limits of
+ * this hour; decide_signals.c: what each metric wants; decide_stable.c: windows and foresight; decide_rate.c: rates and
+ * cooldowns; decide_limits.c: min and max; decide_available.c: what is stopped, missing or unhealthy; decide_backoff.c:
+ * crash loops; decide_hosts.c: how the service lies on the hosts; decide_place.c: names and hosts; decide_victims.c:
+ * which copies go; decide_service.c: what a swarm keeps; decide_plan.c: the plan's text; decide_state.c: what earlier
+ * records of the stream decided. */
 #ifndef POLICY_DECISION_H
 #define POLICY_DECISION_H
 
@@ -12,6 +14,11 @@
 #include "policy/decide.h"
 
 #define NAME 256
+#define COUNT_MAX 1000000      /* no count that is read or wanted is larger, so that products of it fit */
+#define STALE_AFTER_MS 300000  /* where a policy made by hand does not say it */
+#define COOLDOWN_DOWN_MS 60000 /* the same */
+#define READY_TIMEOUT_MS 60000 /* the same */
+#define TOLERANCE_MICRO 100000 /* the same */
 
 /* ---- decide_state.c: what one stream remembers of a service ---- */
 
@@ -25,7 +32,7 @@ struct planned {
 	char service[SERVICE_NAME_MAX + 1];
 	char id[NAME];      /* the record that acted */
 	int64_t at;         /* its `now` */
-	int64_t to;         /* the count it leads to */
+	int64_t from, to;   /* the count it leads to */
 	int64_t generation; /* that it will get */
 	bool out, in;       /* direction */
 	bool repair;        /* it starts or makes again */
@@ -45,6 +52,26 @@ int planned_note(struct decide_state *s, const struct decide_input *in, struct j
 
 /* ---- one decision ---- */
 
+#define SIGNAL_WHY 240
+#define MICRO_TEXT 32
+
+/* What one metric with a target wants. Values, targets and loads are millionths. */
+struct signal {
+	const char *name; /* in the decision's `names` */
+	int64_t target;   /* 0: not usable */
+	enum signal_per { PER_SERVICE, PER_REPLICA, PER_CONTAINER } per;
+	bool here;                   /* there is a value: */
+	int64_t value;               /* of what `per` says; of containers the mean of those that have one */
+	__int128 load;               /* of all replicas together */
+	bool held;                   /* within the tolerance */
+	int64_t silent;              /* containers without a usable value, */
+	char silent_why[SIGNAL_WHY]; /* and why, as far as it was told */
+	bool missing;
+	char why[SIGNAL_WHY]; /* it is missing */
+	char fallback[32];    /* what the policy says for that */
+	int64_t want;
+};
+
 struct decision {
 	const struct decide_input *in;
 	struct planned *before; /* this stream's last action for the service, or NULL */
@@ -54,12 +81,21 @@ struct decision {
 	int64_t from, to;
 	/* the policy, read once */
 	int64_t min, max; /* max -1: none */
+	int64_t tolerance;
 	/* an active entry of its schedule */
 	char limits_from[2][160]; /* where min and max come from then: "schedule (label)"; "": as the policy has it */
 	int64_t initial;          /* the count it begins with; -1: none */
 	int64_t initial_since;    /* ms UTC */
 	int64_t per_host;         /* 0: no limit */
+	/* what the metrics want */
+	bool tracking;
+	struct signal *signals; /* by name */
+	size_t nsignals;
+	struct buf names;
+	int64_t want; /* by the metrics and the alert, before any limit; -1: not tracking */
+	bool held;    /* by a cooldown */
 	/* the observation */
+	int64_t warming; /* running, and not ready for the first time yet */
 	int64_t running, stopped;
 	int64_t going;      /* being deleted by somebody: what is to be done about it is decided when it is gone */
 	int64_t restarting; /* by the engine, after the container's own restart policy: it is left to it */
@@ -84,11 +120,17 @@ void decision_read(struct decision *d);
 int64_t decision_ms(const struct decision *d, const char *field, int64_t otherwise);
 /* "label", "db:web@4", "default": where a field came from, for reasons. */
 const char *decision_source(const struct decision *d, const char *field, char out[128]);
+/* The same for min and max, which an entry of the schedule may have set. */
+const char *limit_source(const struct decision *d, bool max, char out[160]);
+/* How many there are by what the policy counts from. */
+void decision_count(struct decision *d);
+int64_t count_member(struct jv object, const char *name);                     /* from 0 to COUNT_MAX */
 int64_t decision_past(const struct decision *d, const char *member);          /* a time of `history`, or TIME_NONE */
 void member_text(struct jv object, const char *name, char *out, size_t size); /* "" where there is none that fits */
 bool member_is(struct jv object, const char *name, const char *text);
 bool container_running(struct jv c);
 bool container_stopped(struct jv c);
+bool container_unready(struct jv c);                           /* it is said to be not ready */
 bool container_unhealthy(struct jv c);                         /* and running */
 bool host_answers(const struct decision *d, const char *host); /* also one that the record does not list */
 bool available(const struct decision *d, const char *what);    /* one of the words of the policy's `available` */
@@ -110,6 +152,29 @@ void plan_write(const struct decision *d, struct buf *out);
 
 /* The active entry's min, max and initial. The policy's own are read already. */
 void schedule_apply(struct decision *d);
+
+/* ---- decide_signals.c ---- */
+
+void micro_text(int64_t micro, char out[MICRO_TEXT]); /* "0.25" */
+/* What each metric with a target wants; none where nothing was measured. TEMPORARY: no memory. */
+int signals_read(struct decision *d, struct err *err);
+/* The largest of what they and the alert want, with the reason. alert -1: none. */
+int64_t signals_merge(struct decision *d, int64_t alert);
+
+/* ---- decide_stable.c, decide_rate.c: the count that is left of what is wanted ---- */
+
+int64_t stabilize(struct decision *d, int64_t want);
+int64_t foresee(struct decision *d, int64_t want);
+int64_t limit_rate(struct decision *d, int64_t want);
+int64_t cool_down(struct decision *d, int64_t want);
+
+/* ---- decide_limits.c ---- */
+
+/* Brings the count to what is wanted, within min and max, by copies and removals. */
+void reach_count(struct decision *d, int64_t want);
+/* The same where no alert asks for it: crash loops and deletions that are under way are waited for. */
+void reach_count_gently(struct decision *d, int64_t want);
+void keep_limits(struct decision *d);
 
 /* ---- decide_place.c, decide_victims.c: each plans up to count of them and gives how many ---- */
 
