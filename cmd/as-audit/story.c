@@ -107,9 +107,9 @@ static void copy_observed(struct buf *out, struct jv observed)
 {
 	static const char *const counts[] = {"count_from", "running",  "ready",   "starting", "stopped",
 	                                     "missing",    "draining", "unknown", "hosts",    NULL};
-	static const char *const container[] = {"id",     "name",    "host",    "state",     "last_state",
-	                                        "health", "created", "started", "exit_code", "oom_killed",
-	                                        "index",  "copy",    "copy_of", "ready",     NULL};
+	static const char *const container[] = {"id",      "name",    "host",      "state",      "last_state", "health",
+	                                        "created", "started", "exit_code", "oom_killed", "restarts",   "index",
+	                                        "copy",    "copy_of", "ready",     NULL};
 	static const char *const remembered[] = {"name", "host", "missing", "removed", "settles_at", NULL};
 	const struct jv template = jv_get(observed, "template");
 

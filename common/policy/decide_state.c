@@ -14,6 +14,15 @@ struct decide_state {
 	struct planned *bucket[BUCKETS];
 };
 
+/* Its buffers, each of which is released and copied with it. */
+#define LISTS 3
+static struct buf *list_of(struct planned *p, size_t i)
+{
+	struct buf *const lists[LISTS] = {&p->indexes, &p->repairs, &p->removed};
+
+	return lists[i];
+}
+
 struct decide_state *decide_state_new(void) { return calloc(1, sizeof(struct decide_state)); }
 
 void decide_state_free(struct decide_state *s)
@@ -21,10 +30,7 @@ void decide_state_free(struct decide_state *s)
 	for (size_t i = 0; s && i < BUCKETS; i++)
 		for (struct planned *p = s->bucket[i], *next; p; p = next) {
 			next = p->next;
-			buf_release(&p->indexes);
-			buf_release(&p->repairs);
-			buf_release(&p->removed);
-			free(p);
+			planned_free(p);
 		}
 	free(s);
 }
@@ -122,4 +128,46 @@ int planned_note(struct decide_state *s, const struct decide_input *in, struct j
 		note_repairs(p, plan);
 	note_removals(p, plan);
 	return 0;
+}
+
+struct planned *planned_take(struct decide_state *s, const char *service)
+{
+	struct planned **slot = planned_slot(s, service), *p = *slot;
+
+	if (p) {
+		*slot = p->next;
+		p->next = NULL;
+	}
+	return p;
+}
+
+void planned_free(struct planned *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < LISTS; i++)
+		buf_release(list_of(p, i));
+	free(p);
+}
+
+void planned_put(struct decide_state *s, struct planned *p)
+{
+	planned_free(planned_take(s, p->service));
+	*planned_slot(s, p->service) = p;
+}
+
+struct planned *planned_copy(const struct planned *p)
+{
+	struct planned *copy = malloc(sizeof *copy);
+
+	if (!copy)
+		return NULL;
+	*copy = *p;
+	copy->next = NULL;
+	for (size_t i = 0; i < LISTS; i++) {
+		struct buf *b = list_of(copy, i), was = *b;
+		*b = (struct buf){.max = was.max};
+		buf_put(b, was.p, was.n);
+	}
+	return copy;
 }

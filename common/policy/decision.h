@@ -49,6 +49,12 @@ struct planned *planned_get(struct decide_state *s, const char *service);
 bool planned_names_free(const struct planned *p, const struct decide_input *in);
 /* Notes a plan that acts. TEMPORARY: no memory. */
 int planned_note(struct decide_state *s, const struct decide_input *in, struct jv plan, struct err *err);
+/* For the simulation, which also asks what would have been decided without it: out of the memory, which forgets it and
+ * gives it to the caller; a copy (NULL: no memory); and into the memory again, in place of what is there. */
+struct planned *planned_take(struct decide_state *s, const char *service);
+struct planned *planned_copy(const struct planned *p);
+void planned_put(struct decide_state *s, struct planned *p);
+void planned_free(struct planned *p); /* NULL is fine */
 
 /* ---- one decision ---- */
 
