@@ -155,6 +155,7 @@ static int filter(struct abreast *a, bool errors_too)
 	f->loop.take = take;
 	f->loop.wait = wait_for;
 	f->loop.side_ctx = a;
+	f->loop.flush_each = true; /* most are done while the reader waits for input, and it would not look at them */
 	f->loop.output.max += a->room.width * LINE_MAX_BYTES; /* done, while the reader of our output is busy */
 	if (!bad)
 		bad = tasks_run(a->tasks, 1, read_all, a, &err);
