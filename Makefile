@@ -58,7 +58,7 @@ $(eval $(call module,mongodb,$(MONGO),store/url.c store/fits.c store/alerts_comm
 ROOMS  = base alert policy engine lb store
 PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
 UNITS  = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-PIPES  = pipelines/autoscale pipelines/reconcile pipelines/availability pipelines/lb-sync
+PIPES  = pipelines/autoscale pipelines/track pipelines/reconcile pipelines/availability pipelines/lb-sync
 MANS   = $(wildcard man/*.[157])
 
 # ---- flags ----
@@ -203,7 +203,7 @@ install: all
 	  install -m 644 $(B)/completions/$$c.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c; \
 	  install -m 644 $(B)/completions/_$$c $(DESTDIR)$(PREFIX)/share/zsh/site-functions; \
 	  install -m 644 $(B)/completions/$$c.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d; done
-	install -m 644 README.md LICENSE cron/crontab.example common/alert/sources/*.ini examples/* $(DESTDIR)$(PREFIX)/share/doc/autoscale
+	install -m 644 README.md LICENSE cron/crontab.example cron/autoscale@.service common/alert/sources/*.ini examples/* $(DESTDIR)$(PREFIX)/share/doc/autoscale
 
 uninstall:
 	rm -rf $(EXEC) $(LIB) $(DESTDIR)$(PREFIX)/share/doc/autoscale
