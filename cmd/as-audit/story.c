@@ -128,6 +128,7 @@ static void copy_observed(struct buf *out, struct jv observed)
 		copy_member(out, "replicas", jv_get(template, "replicas"));
 		copy_labels(out, jv_get(template, "labels"));
 		copy_member(out, "variables", jv_get(template, "variables"));
+		copy_member(out, "ports", jv_get(template, "ports"));
 		buf_putc(out, '}');
 	}
 	copy_list(out, "remembered", jv_get(observed, "remembered"), remembered, false);
@@ -167,6 +168,22 @@ static void put_audit(struct record *r, int64_t history_id, int64_t at, const ch
 	buf_putc(b, '}');
 }
 
+/* What the decision wanted before windows and limits, and what it took the count before it to be when it was the first.
+ */
+static int read_wants(const struct record *r, struct outcome *o, struct err *err)
+{
+	struct jv_cursor c = jv_each(jv_get(record_get(r, "history"), "window"));
+	struct jv_member m;
+
+	o->measured = jv_int(jv_get(record_get(r, "plan"), "want"), &o->want) && o->want >= 0;
+	if (!o->measured)
+		return 0;
+	while (jv_next(&c, &m))
+		if (jv_is_true(jv_get(m.value, "first")))
+			o->first = jv_int(jv_get(m.value, "want"), &o->before);
+	return record_now(r, &o->noted_at, err);
+}
+
 static int write_story(struct audit *a, struct record *r, const char *service, const char *op, struct err *err)
 {
 	const struct jv plan = record_get(r, "plan"), error = record_get(r, "error");
@@ -182,7 +199,7 @@ static int write_story(struct audit *a, struct record *r, const char *service, c
 		steps_text((struct jv){r->whole.p, r->whole.n}, "id", alert_id, sizeof alert_id);
 	const char *outcome = outcome_of(a, r, op);
 	int bad = audit_body(r, &body, err);
-	const struct outcome o = {
+	struct outcome o = {
 		.op_id = strcmp(outcome, "deferred") == 0 ? "" : op_id,
 		.service = service,
 		.alert_id = alert_id,
@@ -196,6 +213,8 @@ static int write_story(struct audit *a, struct record *r, const char *service, c
 		.error = *message ? message : NULL,
 		.body = body.p,
 	};
+	if (!bad)
+		bad = read_wants(r, &o, err);
 	if (!bad && !a->f.dry_run)
 		bad = store_outcome(a->store, &o, &history_id, &at, err);
 	buf_release(&body);

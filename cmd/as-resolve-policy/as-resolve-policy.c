@@ -1,10 +1,9 @@
 /* as-resolve-policy: which rule holds for the service of each record, field by field, and who said so: a label of the
  * container, a row of the store, the alert, or the default. Adds `policy` and `history`. See as-resolve-policy(1). */
+#include "cmd/as-resolve-policy/resolve.h"
+
 #include "base/clock.h"
 #include "base/exit.h"
-#include "cmd/front/front.h"
-#include "policy/policy.h"
-#include "store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,88 +11,73 @@
 
 #include "base/banned.h"
 
-static const struct option_row options[] = {{0}};
-static const struct command command = {"as-resolve-policy", "find the policy of each record's service, with provenance",
-                                       "[SERVICE ...]", options};
+#define ROWS_MAX 256 /* that match one service */
 
-struct row {
-	int64_t priority, version;
-	bool exact;
-	char from[128], type[32];
-	char *fields;
+/* One record of the batch. */
+struct item {
+	char service[SERVICE_NAME_MAX + 1]; /* "": it is none of ours */
+	int64_t now, running;
+	struct buf policy;
+	size_t past; /* its place among those of the batch */
+	bool bad;
+	struct err err;
 };
-
-#define ROWS_MAX 256
 
 struct resolver {
 	struct front f;
-	struct store *store; /* opened at the first record */
-	const char *service; /* of the record in hand */
-	struct row rows[ROWS_MAX];
-	size_t nrows;
+	struct batch batch;
+	const char *policies; /* --policies: instead of the store */
+	struct store *store;  /* opened at the first record */
+	struct rows rows;
+	struct item items[BATCH_RECORDS];
+	/* of the services in the batch, each once */
+	struct past_ask asks[BATCH_RECORDS];
+	struct service_past pasts[BATCH_RECORDS];
+	size_t npasts;
 	struct policy_switched lbs[CONFIG_LBS_MAX];
 	size_t nlbs;
 };
 
-static int keep_row(void *ctx, const struct policy_row *p, struct err *err)
+static struct resolver resolver;
+
+static const struct option_row options[] = {
+	{0, "policies", OPTION_TEXT, "FILE", &resolver.policies,
+     "policies of this file instead of the store, and each record's own history"},
+	{0},
+};
+static const struct command command = {"as-resolve-policy", "find the policy of each record's service, with provenance",
+                                       "[SERVICE ...]", options};
+
+/* ---- one record's policy ---- */
+
+static int add_policy(const struct resolver *r, struct jv record, struct item *it)
 {
-	struct resolver *r = ctx;
-
-	if (!policy_matches(p->service, r->service))
-		return 0;
-	if (r->nrows == ROWS_MAX)
-		return err_set(err, ERR_LIMIT, "more than %d policies match service %s", ROWS_MAX, r->service);
-	struct row *row = &r->rows[r->nrows];
-	*row = (struct row){p->priority, p->version, strcmp(p->service, r->service) == 0, "", "", strdup(p->fields)};
-	if (!row->fields)
-		return err_set(err, ERR_TEMPORARY, "out of memory");
-	(void)snprintf(row->from, sizeof row->from, "db:%s@%lld", p->name, (long long)p->version);
-	(void)snprintf(row->type, sizeof row->type, "%s", p->type);
-	r->nrows++;
-	return 0;
-}
-
-/* Higher priority first, then exact name over glob, then newer version. */
-static int by_rank(const void *x, const void *y)
-{
-	const struct row *a = x, *b = y;
-
-	if (a->priority != b->priority)
-		return a->priority > b->priority ? -1 : 1;
-	if (a->exact != b->exact)
-		return a->exact ? -1 : 1;
-	return (a->version < b->version) - (a->version > b->version);
-}
-
-static void drop_rows(struct resolver *r)
-{
-	while (r->nrows)
-		free(r->rows[--r->nrows].fields);
-}
-
-static int add_policy(struct resolver *r, struct record *rec, struct err *err)
-{
-	const struct jv template = jv_get(record_get(rec, "observed"), "template");
+	const struct jv template = jv_path(record, "observed.template");
 	const struct policy_limits limits = {.max_replicas = r->f.conf.max_replicas,
 	                                     .per_host = r->f.conf.per_host,
 	                                     .narrow = r->f.conf.labels == CONF_LABELS_NARROW};
 	struct policy_source sources[ROWS_MAX + 3 + CONVENTIONS + 1];
+	const struct row *rows[ROWS_MAX];
 	struct policy_conventions conventions = {.n = 0};
+	const size_t nrows = rows_match(&r->rows, it->service, rows, ROWS_MAX);
+	struct err *err = &it->err;
 	size_t n = 0;
 	int bad = 0;
 
+	if (nrows > ROWS_MAX)
+		return err_set(err, ERR_LIMIT, "more than %d policies match service %s", ROWS_MAX, it->service);
 	if (r->f.conf.labels != CONF_LABELS_IGNORE) {
 		sources[n++] =
 			(struct policy_source){.kind = POLICY_LABELS, .from = "label", .object = jv_get(template, "labels")};
 		sources[n++] = (struct policy_source){
 			.kind = POLICY_VARIABLES, .from = "variable", .object = jv_get(template, "variables")};
 	}
-	for (size_t i = 0; i < r->nrows; i++)
+	for (size_t i = 0; i < nrows; i++)
 		sources[n++] = (struct policy_source){.kind = POLICY_ROW,
-		                                      .from = r->rows[i].from,
-		                                      .type = r->rows[i].type,
-		                                      .object = {r->rows[i].fields, strlen(r->rows[i].fields)}};
-	sources[n++] = (struct policy_source){.kind = POLICY_ALERT, .from = "alert", .object = record_get(rec, "alert")};
+		                                      .from = rows[i]->from,
+		                                      .type = rows[i]->type,
+		                                      .object = {rows[i]->fields, strlen(rows[i]->fields)}};
+	sources[n++] = (struct policy_source){.kind = POLICY_ALERT, .from = "alert", .object = jv_get(record, "alert")};
 	if (r->f.conf.labels != CONF_LABELS_IGNORE) {
 		const bool named = policy_says(sources, n, "lb");
 		bad = policy_conventions_read(&conventions, template, named, r->lbs, r->nlbs, err);
@@ -101,71 +85,149 @@ static int add_policy(struct resolver *r, struct record *rec, struct err *err)
 		n += conventions.n;
 	}
 	if (!bad)
-		bad = policy_resolve(sources, n, &limits, record_edit(rec, "policy"), err);
+		bad = policy_resolve(sources, n, &limits, &it->policy, err);
 	policy_conventions_release(&conventions);
 	return bad;
 }
 
-static void put_history(struct buf *b, const struct service_past *past)
+/* ---- a batch ---- */
+
+static int keep_row(void *ctx, const struct policy_row *p, struct err *err) { return rows_add(ctx, p, err); }
+
+/* The services, each once; and for each item which of them is its own. */
+static size_t name_services(struct resolver *r, size_t n, const char **services)
 {
-	buf_putc(b, '{');
-	buf_json_member_int(b, "generation", past->generation);
-	clock_json_member(b, "last_out", past->last_out);
-	clock_json_member(b, "last_in", past->last_in);
-	buf_puts(b, ",\"window\":[],\"repairs\":");
-	buf_put(b, past->repairs.p, past->repairs.n);
-	buf_puts(b, ",\"pending\":");
-	if (!past->pending) {
-		buf_puts(b, "null}");
-		return;
+	size_t found = 0, at;
+
+	for (size_t i = 0; i < n; i++) {
+		struct item *it = &r->items[i];
+		if (!*it->service)
+			continue;
+		for (at = 0; at < found && strcmp(services[at], it->service) != 0;)
+			at++;
+		if (at == found)
+			services[found++] = it->service;
+		it->past = at;
 	}
-	buf_putc(b, '{');
-	buf_json_member_str(b, "op_id", past->pending_op);
-	buf_json_member_int(b, "generation", past->pending_generation);
-	buf_json_member_str(b, "alert_id", past->pending_alert);
-	buf_json_member_str(b, "action", past->pending_action);
-	clock_json_member(b, "at", past->pending_at);
-	buf_json_member_int(b, "attempts", past->pending_attempts);
-	buf_json_key(b, "plan");
-	buf_put(b, past->pending_plan.p, past->pending_plan.n);
-	buf_puts(b, "}}");
+	return found;
+}
+
+static int load_rows(struct resolver *r, const char *const *services, size_t n, struct err *err)
+{
+	if (r->policies)
+		return 0;
+	if (!r->store && !(r->store = store_open(r->f.conf.store, err)))
+		return -1;
+	rows_clear(&r->rows);
+	if (store_policy_for(r->store, services, n, keep_row, &r->rows, err) < 0)
+		return -1;
+	rows_sort(&r->rows);
+	return 0;
+}
+
+static int64_t earlier(int64_t a, int64_t b) { return a == TIME_NONE || (b != TIME_NONE && b < a) ? b : a; }
+
+/* Several records of one service may look back to different times: their policies can differ by what alerts say. */
+static int load_pasts(struct resolver *r, const char *const *services, size_t n, size_t nitems, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		r->asks[i] = (struct past_ask){.service = services[i], .window_since = TIME_NONE, .moves_since = TIME_NONE};
+	for (size_t i = 0; i < nitems; i++) {
+		struct past_ask own, *ask = &r->asks[r->items[i].past];
+		if (!*r->items[i].service || r->items[i].bad)
+			continue;
+		past_bounds((struct jv){r->items[i].policy.p, r->items[i].policy.n}, r->items[i].now, &own);
+		ask->window_since = earlier(ask->window_since, own.window_since);
+		ask->moves_since = earlier(ask->moves_since, own.moves_since);
+		ask->counted = ask->counted || own.counted;
+	}
+	if (r->policies)
+		return 0;
+	r->npasts = n;
+	return store_past_all(r->store, r->asks, n, r->pasts, err);
+}
+
+static void read_item(struct item *it, struct jv record)
+{
+	it->bad = false;
+	buf_reset(&it->policy);
+	if (!jv_str(jv_get(record, "service"), it->service, sizeof it->service))
+		it->service[0] = '\0';
+	if (!clock_json(jv_get(record, "now"), &it->now))
+		it->now = clock_now_ms();
+	it->running = jv_int_or(jv_path(record, "observed.running"), -1);
+}
+
+static void release_pasts(struct resolver *r)
+{
+	for (; r->npasts; r->npasts--)
+		store_past_release(&r->pasts[r->npasts - 1]);
+}
+
+static void prepare(void *ctx, const struct jv *records, size_t n)
+{
+	struct resolver *r = ctx;
+	const char *services[BATCH_RECORDS];
+	struct err err = {0};
+
+	release_pasts(r);
+	for (size_t i = 0; i < n; i++)
+		read_item(&r->items[i], records[i]);
+	const size_t nservices = name_services(r, n, services);
+	int bad = load_rows(r, services, nservices, &err);
+	for (size_t i = 0; i < n && !bad; i++)
+		if (*r->items[i].service)
+			r->items[i].bad = add_policy(r, records[i], &r->items[i]) < 0;
+	if (!bad)
+		bad = load_pasts(r, services, nservices, n, &err);
+	for (size_t i = 0; i < n && bad; i++) {
+		r->items[i].bad = true;
+		r->items[i].err = err;
+	}
 }
 
 static enum record_fate each(void *ctx, struct record *rec, struct err *err)
 {
 	struct resolver *r = ctx;
+	struct item *it = &r->items[r->batch.at];
 	char service[SERVICE_NAME_MAX + 1];
-	struct service_past past = {0};
-	int bad;
 
 	if (record_service(rec, service, err) < 0)
 		return RECORD_ERROR;
-	if (!r->store && !(r->store = store_open(r->f.conf.store, err)))
+	if (it->bad)
+		*err = it->err;
+	if (it->policy.n)
+		buf_put(record_edit(rec, "policy"), it->policy.p, it->policy.n);
+	if (it->bad)
 		return RECORD_ERROR;
-	r->service = service;
-	bad = store_policy_each(r->store, service, keep_row, r, err);
-	if (!bad) {
-		qsort(r->rows, r->nrows, sizeof *r->rows, by_rank);
-		bad = add_policy(r, rec, err);
-	}
-	drop_rows(r);
-	if (!bad && !(bad = store_past(r->store, service, &past, err)))
-		put_history(record_edit(rec, "history"), &past);
-	store_past_release(&past);
-	return bad ? RECORD_ERROR : RECORD_PRINT;
+	if (!r->policies || !jv_is_object(record_get(rec, "history")))
+		past_put(record_edit(rec, "history"), &r->asks[it->past], r->policies ? NULL : &r->pasts[it->past], it->now,
+		         r->policies ? -1 : it->running);
+	return RECORD_PRINT;
 }
 
 int main(int argc, char **argv)
 {
-	static struct resolver r;
-	int done = front_start(&r.f, &command, FRONT_FILTER, argc, argv);
-	if (done >= 0 || (done = front_conf(&r.f)) >= 0)
+	struct resolver *r = &resolver;
+	struct err err = {0};
+	int done = front_start(&r->f, &command, FRONT_FILTER, argc, argv);
+	if (done >= 0 || (done = front_conf(&r->f)) >= 0)
 		return done;
 
-	for (; r.nlbs < r.f.conf.nlbs; r.nlbs++)
-		r.lbs[r.nlbs] = (struct policy_switched){r.f.conf.lbs[r.nlbs].name, conf_conventions(&r.f.conf.lbs[r.nlbs])};
-	const int status = front_filter(&r.f, each, &r, false);
-	store_close(r.store);
-	conf_release(&r.f.conf);
+	for (; r->nlbs < r->f.conf.nlbs; r->nlbs++)
+		r->lbs[r->nlbs] =
+			(struct policy_switched){r->f.conf.lbs[r->nlbs].name, conf_conventions(&r->f.conf.lbs[r->nlbs])};
+	for (size_t i = 0; i < BATCH_RECORDS; i++)
+		r->items[i].policy = (struct buf)BUF_INIT(LINE_MAX_BYTES);
+	if (r->policies && rows_load(&r->rows, r->policies, &err) < 0)
+		return front_fail(&r->f, &err);
+	r->batch = (struct batch){.f = &r->f, .prepare = prepare, .each = each, .ctx = r};
+	const int status = front_filter_batched(&r->batch);
+	release_pasts(r);
+	rows_clear(&r->rows);
+	for (size_t i = 0; i < BATCH_RECORDS; i++)
+		buf_release(&r->items[i].policy);
+	store_close(r->store);
+	conf_release(&r->f.conf);
 	return status;
 }

@@ -69,6 +69,18 @@ bool rate_valid(const char *text)
 	return parse_rates(text, &r);
 }
 
+int64_t rate_longest(const char *text)
+{
+	struct rates r;
+	int64_t longest = 0;
+
+	if (!parse_rates(text, &r))
+		return 0;
+	for (size_t i = 0; i < r.n; i++)
+		longest = r.v[i].period > longest ? r.v[i].period : longest;
+	return longest;
+}
+
 /* ---- what was moved of late ---- */
 
 /* added and removed: after `since`, by the history and by what this stream plans. */

@@ -103,5 +103,6 @@ int64_t step_size(const char *step, int64_t n, int64_t breach_micro);
 /* --- rates: "4/60s", "100%/15s", several with commas; " min" or " max" at the end: which of them counts --- */
 
 bool rate_valid(const char *text);
+int64_t rate_longest(const char *text); /* of its periods, in ms; 0: it is none */
 
 #endif

@@ -302,6 +302,27 @@ static int find_outcome_operation(struct sql *db, struct outcome_job *job, bool 
 	               SQL_BINDS(sql_text(o->op_id)), on_closed, job, err);
 }
 
+static int note_want(struct sql *db, const struct outcome *o, int64_t at, int64_t want, struct err *err)
+{
+	const struct sql_value service = sql_text(o->service), noted = sql_int(at);
+
+	/* The same decision again, or another one of that moment: the last one counts. */
+	if (sql_run(db, "DELETE FROM recommendation WHERE service = ? AND noted_at = ?", SQL_BINDS(service, noted), NULL,
+	            NULL, err) < 0)
+		return -1;
+	return sql_run(db, "INSERT INTO recommendation (service, noted_at, want) VALUES (?, ?, ?)",
+	               SQL_BINDS(service, noted, sql_int(want)), NULL, NULL, err);
+}
+
+static int note_wants(struct sql *db, const struct outcome *o, struct err *err)
+{
+	if (!o->measured)
+		return 0;
+	if (o->first && note_want(db, o, o->noted_at - 1, o->before, err) < 0)
+		return -1;
+	return note_want(db, o, o->noted_at, o->want, err);
+}
+
 static int outcome_in_tx(struct sql *db, void *ctx, struct err *err)
 {
 	struct outcome_job *job = ctx;
@@ -319,7 +340,7 @@ static int outcome_in_tx(struct sql *db, void *ctx, struct err *err)
 		return -1;
 	if (closed)
 		return 0;
-	if (audit_append(db, &row, o->actor, o->outcome, o->op_id, o->body, err) < 0)
+	if (audit_append(db, &row, o->actor, o->outcome, o->op_id, o->body, err) < 0 || note_wants(db, o, err) < 0)
 		return -1;
 	if (has_operation && close_operation(db, job, &row, err) < 0)
 		return -1;

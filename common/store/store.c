@@ -3,6 +3,7 @@
 #include "store/store.h"
 
 #include "store/inner.h"
+#include "store/many.h"
 #include "store/url.h"
 
 #include <fnmatch.h>
@@ -226,6 +227,18 @@ int store_policy_each(struct store *s, const char *service, policy_row_fn fn, vo
 		return sql_walk(s->db, POLICY_SELECT POLICY_ORDER, SQL_NO_BINDS, on_policy, &walk, err);
 	return sql_walk(s->db, POLICY_SELECT " WHERE (service = ? OR is_glob = 1) AND enabled = 1" POLICY_ORDER,
 	                SQL_BINDS(sql_text(service)), on_policy, &walk, err);
+}
+
+int store_policy_for(struct store *s, const char *const *services, size_t n, policy_row_fn fn, void *ctx,
+                     struct err *err)
+{
+	struct policy_walk walk = {fn, ctx};
+
+	for (size_t at = 0; at < n; at += SQL_MANY)
+		if (sql_many(s->db, POLICY_SELECT " WHERE (service IN (", services + at, n - at < SQL_MANY ? n - at : SQL_MANY,
+		             ") OR is_glob = 1) AND enabled = 1" POLICY_ORDER, SQL_NO_BINDS, on_policy, &walk, err) < 0)
+			return -1;
+	return 0;
 }
 
 struct policy_question {

@@ -52,6 +52,10 @@ int store_policy_put(struct store *s, const struct policy_row *row, int64_t expe
 /* Rows ordered by priority descending, then name. service not NULL: only enabled rows whose service equals it or
  * holds * or ? or [ (the caller matches the glob). */
 int store_policy_each(struct store *s, const char *service, policy_row_fn fn, void *ctx, struct err *err);
+/* The enabled rows whose service is one of these, or a glob (the caller matches it), in one statement for some hundred
+ * services. A glob comes once for each hundred. */
+int store_policy_for(struct store *s, const char *const *services, size_t n, policy_row_fn fn, void *ctx,
+                     struct err *err);
 /* *some: an enabled row's service is this one, or a glob that matches it. */
 int store_policy_some(struct store *s, const char *service, bool *some, struct err *err);
 /* *version: of the policy, 0: it is not there. *newest: the greatest number that one of this name ever had, 0: none
@@ -64,9 +68,16 @@ int store_policy_remove(struct store *s, const char *name, int64_t expected, con
 int store_policy_history(struct store *s, const char *name, policy_row_fn fn, void *ctx, struct err *err);
 
 /* --- what a decision needs to know of the past --- */
+struct past_ask {
+	const char *service;
+	int64_t window_since; /* what was wanted after this; TIME_NONE: nothing is asked for */
+	int64_t moves_since;  /* actions that ended after this; TIME_NONE: none are asked for */
+	bool counted;         /* how many containers run, by what was seen of them last */
+};
 struct service_past {
 	int64_t generation;        /* 0: nothing was ever decided */
 	int64_t last_out, last_in; /* end of the last action that added / took away; TIME_NONE */
+	int64_t counted;           /* -1: not asked for */
 	bool pending;              /* an operation is planned and not finished: */
 	char pending_op[64], pending_alert[128], pending_action[32];
 	int64_t pending_generation, pending_at, pending_attempts;
@@ -74,8 +85,14 @@ struct service_past {
 	/* JSON array, newest first, at most 16: what was started, made again, or made in vain within the last hour,
 	 * {"at": its end, "op": "start" | "recreate" | "scale-up", "names": [those its plan starts, creates or removes]} */
 	struct buf repairs;
+	struct buf window; /* JSON array, oldest first: {"at", "want"}, what was wanted before windows and limits */
+	struct buf moves;  /* JSON array, oldest first: {"at": its end, "from", "to"} of what was done, or done in part */
 };
 #define STORE_REPAIRS_MS (60 * 60 * 1000)
+/* The past of many services in one view and a few statements, however many they are; pasts[i] belongs to asks[i], and
+ * no two ask for the same service. */
+int store_past_all(struct store *s, const struct past_ask *asks, size_t n, struct service_past *pasts, struct err *err);
+/* Of one, without window and moves. */
 int store_past(struct store *s, const char *service, struct service_past *past, struct err *err);
 void store_past_release(struct service_past *past); /* also one that store_past failed to fill */
 
@@ -123,6 +140,11 @@ struct outcome {
 	const char *reason;  /* one sentence */
 	const char *error;   /* or NULL */
 	const char *body;    /* JSON object text for the audit row: the record, without secrets */
+	/* What was wanted before windows and limits, for the windows of later decisions. */
+	bool measured;
+	int64_t want, noted_at; /* noted_at: the decision's time */
+	bool first;             /* nothing was noted of late: */
+	int64_t before;         /* what the count was until now */
 };
 /* In ONE transaction: closes the operation (state done, or failed when outcome is partial or failed and keep is
  * unset), adds its history row, updates last_out / last_in (by action: scale-up, recreate, start: out; scale-down:

@@ -40,7 +40,7 @@ typedef my_bool flag;
 #define SCHEMA_S 300 /* changing a table of a million rows takes its time */
 #define CLOCK_MS 10000
 #define STATEMENTS_MAX 64
-#define BINDS_MAX 32
+#define BINDS_MAX 160  /* SQL_MANY and a few more */
 #define TEXT_FIRST 512 /* bytes of a column's buffer before it has to grow */
 
 struct statement {

@@ -1,0 +1,109 @@
+#include "cmd/front/batch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define BATCH_BYTES (1024u * 1024u) /* a batch ends with the line that passes this */
+
+static struct jv look(const struct batch *b, size_t i)
+{
+	struct jv record = {0};
+	struct err unused;
+
+	if (jv_scan(b->bytes.p + b->lines[i].from, b->lines[i].n, &record, NULL, 0, NULL, &unused) < 0 ||
+	    !jv_is_object(record) || !jv_is_null(jv_get(record, "error")))
+		return (struct jv){0};
+	return record;
+}
+
+static int run(struct batch *b, struct err *err)
+{
+	struct record_loop *l = &b->f->loop;
+	int (*const take)(void *, unsigned long, const char *, size_t, struct err *) = l->take;
+	struct jv records[BATCH_RECORDS];
+	int bad = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		records[i] = look(b, i);
+	b->running = true;
+	b->prepare(b->ctx, records, b->n);
+	l->take = NULL; /* one at a time from here */
+	for (b->at = 0; !bad && b->at < b->n; b->at++)
+		bad = record_loop_one(l, b->lines[b->at].number, b->bytes.p + b->lines[b->at].from, b->lines[b->at].n, err);
+	l->take = take;
+	b->running = false;
+	b->n = 0;
+	buf_reset(&b->bytes);
+	return bad;
+}
+
+static int take(void *ctx, unsigned long number, const char *p, size_t n, struct err *err)
+{
+	struct batch *b = ctx;
+
+	b->lines[b->n].number = number;
+	b->lines[b->n].from = b->bytes.n;
+	b->lines[b->n].n = n;
+	buf_put(&b->bytes, p, n);
+	buf_putc(&b->bytes, '\0');
+	if (buf_ok(&b->bytes, err) < 0)
+		return -1;
+	b->n++;
+	return b->n == BATCH_RECORDS || b->bytes.n > BATCH_BYTES ? run(b, err) : 0;
+}
+
+/* Before a read: what there is goes its way, unless more comes at once. */
+static int wait_for(void *ctx, int fd, short events, struct err *err)
+{
+	struct batch *b = ctx;
+	struct pollfd p = {.fd = fd, .events = events};
+
+	if (events != POLLIN) {
+		while (poll(&p, 1, -1) < 0 && errno == EINTR)
+			;
+		return 0;
+	}
+	if (!b->n || poll(&p, 1, 0) != 0)
+		return 0;
+	return run(b, err) < 0 || record_loop_flush(&b->f->loop, err) < 0 ? -1 : 0;
+}
+
+static enum record_fate each(void *ctx, struct record *r, struct err *err)
+{
+	struct batch *b = ctx;
+
+	if (!b->running) { /* made of an operand: a batch of its own */
+		b->at = 0;
+		b->prepare(b->ctx, &r->whole, 1);
+	}
+	return b->each(b->ctx, r, err);
+}
+
+int front_filter_batched(struct batch *b)
+{
+	struct front *f = b->f;
+	struct err err = {0};
+	const int status = front_terminal(f);
+
+	if (status >= 0)
+		return status;
+	b->bytes = (struct buf)BUF_INIT(BATCH_BYTES + 2 * LINE_MAX_BYTES);
+	int bad = front_open(f, each, b, false, &err);
+	if (!bad && !f->noperands) {
+		f->loop.take = take;
+		f->loop.wait = wait_for;
+		f->loop.side_ctx = b;
+		bad = record_loop_run(&f->loop, &err);
+		if (!bad && b->n)
+			bad = run(b, &err);
+		f->loop.take = NULL;
+		f->loop.wait = NULL;
+	}
+	for (int i = 0; !bad && i < f->noperands && !front_stopping(); i++)
+		bad = front_service(f, f->operands[i], &err);
+	buf_release(&b->bytes);
+	return front_close(f, bad, &err);
+}
