@@ -200,3 +200,10 @@ plan() { rec "$1" | as-decide | jq -r '.plan | "\(.op) \(.from) \(.to)"'; }
 	ASAN_OPTIONS=detect_leaks=0 strace -e trace=socket,connect -o "$BATS_TEST_TMPDIR/trace" as-decide <"$BATS_TEST_TMPDIR/in" >/dev/null
 	is "$(grep -c 'socket\|connect' "$BATS_TEST_TMPDIR/trace")" 0 'it opens no connection'
 }
+
+@test "every row of the table of decisions, as records" {
+	"${AS_BUILD:-$TOP/build}/unit/decide_rows_test" --records >"$BATS_TEST_TMPDIR/in"
+	as-decide <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out"
+	is "$(wc -l <"$BATS_TEST_TMPDIR/out")" "$(wc -l <"$BATS_TEST_TMPDIR/in")"
+	is "$(jq -r 'select(.plan.op != .expect.op or .plan.to != .expect.to) | "\(.expect): \(.plan.reason)"' "$BATS_TEST_TMPDIR/out")" ''
+}
