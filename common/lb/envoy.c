@@ -352,19 +352,7 @@ static int envoy_detach(struct lb *lb, const char *backend, const char *name, in
 	return 0;
 }
 
-/* ---- load and routes ---- */
-
-static int envoy_load_of(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err)
-{
-	*out = (struct lb_stats){clock_monotonic_ms(), -1, -1, -1, -1, -1, -1};
-	if (lb_check_names(lb->conf, backend, NULL, err) < 0)
-		return -1;
-	if (!lb->admin)
-		return err_set(err, ERR_CONFIG,
-		               "lb %s: its load is not known without `admin`, the URL of Envoy's admin listener",
-		               lb->conf->name);
-	return envoy_load(lb, backend, out, err);
-}
+/* ---- routes ---- */
 
 /* A cluster of that name that is the operator's own and has no file of endpoints here. */
 static int not_theirs(struct lb *lb, const char *backend, struct err *err)
@@ -411,7 +399,8 @@ const struct lb_driver lb_envoy = {
 	.attach = envoy_attach,
 	.drain = envoy_drain,
 	.detach = envoy_detach,
-	.stats = envoy_load_of,
+	.stats = envoy_load,
+	.look = envoy_load_of_all,
 	.verify = envoy_verify,
 	.ensure = envoy_ensure,
 };

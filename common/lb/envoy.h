@@ -82,9 +82,10 @@ int envoy_cluster(struct lb *lb, const char *backend, enum envoy_cluster *is, bo
 /* An endpoint as Envoy sees it. */
 struct envoy_host {
 	bool there;
-	bool failed;  /* failed_active_health_check: also before the first check */
-	bool unable;  /* gets no work for any reason, such as that */
-	bool pending; /* taken out of its file, but it passes health checks, and the cluster keeps it */
+	bool failed;   /* failed_active_health_check: also before the first check */
+	bool unable;   /* gets no work for any reason, such as that */
+	bool draining; /* its file says so */
+	bool pending;  /* taken out of its file, but it passes health checks, and the cluster keeps it */
 	int64_t active;
 	char flags[128]; /* its health_status, for messages */
 };
@@ -92,6 +93,7 @@ struct envoy_host {
 int envoy_look(struct lb *lb, struct err *err);
 /* From the last look, so without a wait in between. name NULL: any of that place. */
 struct envoy_host envoy_host(const struct lb *lb, const char *backend, const char *name, const struct lb_server *at);
+struct envoy_host envoy_host_of(struct jv host); /* one of envoy_hosts */
 /* The hosts of a cluster, an array. */
 struct jv envoy_hosts(const struct lb *lb, const char *backend);
 /* Is it an endpoint of ours that Envoy keeps although it is out? Its name into out. */
@@ -141,9 +143,10 @@ bool envoy_mentioned(const struct lb *lb, const char *backend);
 int envoy_mentions(const struct lb *lb, struct lb_names *names, struct err *err);
 const char *envoy_route_name(const struct lb *lb);
 
-/* ---- envoy_stats.c ---- */
+/* ---- envoy_stats.c: verbs of lb.h ---- */
 
 int envoy_load(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err);
+int envoy_load_of_all(struct lb *lb, struct lb_look *out, struct err *err);
 void envoy_times_free(struct lb *lb);
 
 #endif

@@ -236,28 +236,38 @@ static void flags_of(struct jv health, struct envoy_host *h)
 	}
 }
 
+struct envoy_host envoy_host_of(struct jv host)
+{
+	const struct jv health = jv_get(host, "health_status");
+	struct envoy_host h = {
+		.there = true,
+		.failed = jv_is_true(jv_get(health, "failed_active_health_check")),
+		.draining = jv_is(jv_get(health, "eds_health_status"), "DRAINING"),
+		.pending = jv_is_true(jv_get(health, "pending_dynamic_removal")),
+		.active = stat_of(host, "rq_active"),
+	};
+
+	flags_of(health, &h);
+	return h;
+}
+
 struct envoy_host envoy_host(const struct lb *lb, const char *backend, const char *name, const struct lb_server *at)
 {
 	struct jv_cursor c = jv_each(envoy_hosts(lb, backend));
-	struct envoy_host h = {.active = -1};
+	const struct envoy_host none = {.active = -1};
 	struct jv_member m;
 
 	while (jv_next(&c, &m)) {
-		const struct jv place = jv_path(m.value, "address.socket_address"), health = jv_get(m.value, "health_status");
+		const struct jv place = jv_path(m.value, "address.socket_address");
 		struct lb_server is = {.port = (unsigned)jv_int_or(jv_get(place, "port_value"), 0)};
 		char address[LB_ADDRESS];
 		if ((name && !jv_is(jv_get(m.value, "hostname"), name)) ||
 		    !jv_str(jv_get(place, "address"), address, sizeof address) || !lb_safe_address(address, is.address) ||
 		    (at && !lb_same_place(at, &is)))
 			continue;
-		h.there = true;
-		h.failed = jv_is_true(jv_get(health, "failed_active_health_check"));
-		h.pending = jv_is_true(jv_get(health, "pending_dynamic_removal"));
-		h.active = stat_of(m.value, "rq_active");
-		flags_of(health, &h);
-		break;
+		return envoy_host_of(m.value);
 	}
-	return h;
+	return none;
 }
 
 /* ---- until a version is used ---- */

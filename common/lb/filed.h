@@ -100,6 +100,11 @@ void lb_filed_release(struct filed *f);
 bool lb_filed_is_ours(const struct filed *f);
 /* The backends that have a file in the folder. */
 int lb_filed_backends(struct filed_folder *folder, struct lb_names *out, struct err *err);
+/* All backends' files, but those that are not as we write them. */
+int lb_filed_all(struct filed_folder *folder, struct filed **files, size_t *n, struct err *err);
+void lb_filed_free_all(struct filed *files, size_t n);
+/* A look with these backends and their servers, in this order; of their load nothing is known. */
+int lb_filed_look(const struct filed *files, size_t n, struct lb_look *out, struct err *err);
 int lb_filed_add(struct filed *f, const struct lb_server *server, struct err *err);
 
 #endif

@@ -188,30 +188,113 @@ static int haproxy_detach(struct lb *lb, const char *backend, const char *name, 
 	return 0;
 }
 
+/* A row of `show stat`, of a backend or of one of its servers. The queue is the backend's own and each server's. */
+static void add_load(const struct haproxy_table *t, struct lb_stats *out)
+{
+	const int64_t idle_s = haproxy_number(t, "lastsess", -1);
+	const bool http = strcmp(haproxy_cell(t, "mode"), "tcp") != 0;
+
+	out->queue = (out->queue < 0 ? 0 : out->queue) + haproxy_number(t, "qcur", 0);
+	if (strcmp(haproxy_cell(t, "svname"), "BACKEND") != 0)
+		return;
+	out->connections = haproxy_number(t, "scur", -1);
+	out->requests = haproxy_number(t, http ? "req_tot" : "stot", -1);
+	out->errors = http ? haproxy_number(t, "hrsp_5xx", -1) : -1;
+	if (idle_s >= 0 && idle_s < IDLE_S && http)
+		out->average_us = haproxy_number(t, "rtime", -1) * 1000;
+}
+
 static int haproxy_load(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err)
 {
 	struct haproxy_table t;
-	int64_t queue = 0; /* the backend's own and each server's */
 
-	*out = (struct lb_stats){clock_monotonic_ms(), -1, -1, -1, -1, -1, -1};
+	*out = lb_stats_unknown;
+	out->at_ms = clock_monotonic_ms();
 	if (lb_check_names(lb->peer.conf, backend, NULL, err) < 0)
 		return -1;
 	const int rc = haproxy_stats(&lb->peer, backend, &t, err);
-	while (rc == 0 && haproxy_row(&t)) {
-		queue += haproxy_number(&t, "qcur", 0);
-		if (strcmp(haproxy_cell(&t, "svname"), "BACKEND") != 0)
-			continue;
-		const int64_t idle_s = haproxy_number(&t, "lastsess", -1);
-		const bool http = strcmp(haproxy_cell(&t, "mode"), "tcp") != 0;
-		out->connections = haproxy_number(&t, "scur", -1);
-		out->requests = haproxy_number(&t, http ? "req_tot" : "stot", -1);
-		out->errors = http ? haproxy_number(&t, "hrsp_5xx", -1) : -1;
-		if (idle_s >= 0 && idle_s < IDLE_S && http)
-			out->average_us = haproxy_number(&t, "rtime", -1) * 1000;
-	}
-	if (rc == 0)
-		out->queue = queue;
+	while (rc == 0 && haproxy_row(&t))
+		add_load(&t, out);
 	haproxy_table_release(&t);
+	return rc;
+}
+
+/* "UP", "UP 1/3", "MAINT (via a/b)", "no check": Management Guide 9.1, column status. */
+static enum lb_state state_of(const char *status)
+{
+	static const struct {
+		const char *begin;
+		enum lb_state state;
+	} words[] = {{"MAINT", LB_MAINT}, {"DRAIN", LB_DRAIN}, {"NOLB", LB_DRAIN}, {"DOWN", LB_DOWN}};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strncmp(status, words[i].begin, strlen(words[i].begin)) == 0)
+			return words[i].state;
+	return LB_UP;
+}
+
+/* What is in a slot has the slot's name in HAProxy. One in maintenance is free or about to be. */
+static int name_slots(struct lb *lb, struct lb_look *look, struct err *err)
+{
+	struct haproxy_entry *v = NULL;
+	size_t n = 0, all = 0;
+
+	for (size_t i = 0; i < look->n; i++)
+		for (size_t k = 0; k < look->v[i].n; k++)
+			all += !lb_is_ours(look->v[i].v[k].name) && look->v[i].v[k].state != LB_MAINT;
+	if (!all || !lb->peer.conf->config)
+		return 0;
+	struct lb_busy **of = calloc(all, sizeof *of);
+	if (!of || !(v = calloc(all, sizeof *v))) {
+		free(of);
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	}
+	for (size_t i = 0; i < look->n; i++)
+		for (size_t k = 0; k < look->v[i].n; k++) {
+			struct lb_busy *b = &look->v[i].v[k];
+			if (lb_is_ours(b->name) || b->state == LB_MAINT)
+				continue;
+			of[n] = b;
+			memcpy(v[n].backend, look->v[i].backend, sizeof v[n].backend);
+			memcpy(v[n].real, b->name, sizeof v[n].real);
+			memcpy(v[n++].server.name, b->name, sizeof b->name);
+		}
+	const int rc = haproxy_look_for_slots(lb, v, n, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		memcpy(of[i]->name, v[i].server.name, sizeof of[i]->name);
+	free(of);
+	free(v);
+	return rc;
+}
+
+/* Rows of one backend follow each other. */
+static int haproxy_look(struct lb *lb, struct lb_look *out, struct err *err)
+{
+	struct lb_seen *seen = NULL;
+	struct haproxy_table t;
+
+	*out = (struct lb_look){0};
+	int rc = haproxy_stats(&lb->peer, NULL, &t, err);
+	while (rc == 0 && haproxy_row(&t)) {
+		const char *backend = haproxy_cell(&t, "pxname"), *server = haproxy_cell(&t, "svname");
+		if (!lb_safe_name(backend))
+			continue;
+		if (!seen || strcmp(seen->backend, backend) != 0)
+			seen = lb_look_add(out, backend, err);
+		if (!seen)
+			rc = -1;
+		else
+			add_load(&t, &seen->stats);
+		if (rc == 0 && strcmp(server, "BACKEND") != 0 &&
+		    !lb_seen_add(seen, server, state_of(haproxy_cell(&t, "status")), haproxy_number(&t, "scur", -1), err))
+			rc = -1;
+	}
+	haproxy_table_release(&t);
+	if (rc == 0)
+		rc = name_slots(lb, out, err);
+	lb_look_sort(out);
+	if (rc < 0)
+		lb_look_release(out);
 	return rc;
 }
 
@@ -273,6 +356,7 @@ const struct lb_driver lb_haproxy = {
 	.drain = haproxy_drain,
 	.detach = haproxy_detach,
 	.stats = haproxy_load,
+	.look = haproxy_look,
 	.verify = haproxy_verify,
 	.ensure = haproxy_ensure,
 };

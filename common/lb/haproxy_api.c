@@ -302,12 +302,13 @@ int haproxy_servers(const struct haproxy_peer *peer, const char *backend, struct
 	return open_table(peer, backend, t, ' ', columns, err);
 }
 
-static const char *const stat_columns[] = {"svname", "qcur", "scur", "rate", "rtime", "lastsess", NULL};
+static const char *const stat_columns[] = {"pxname", "svname", "status",   "qcur", "scur",
+                                           "rate",   "rtime",  "lastsess", NULL};
 
 int haproxy_stats(const struct haproxy_peer *peer, const char *backend, struct haproxy_table *t, struct err *err)
 {
 	t->text = (struct buf)BUF_INIT(LB_REPLY_MAX);
-	if (haproxy_ask(peer, &t->text, err, "show stat %s 6 -1", backend) < 0)
+	if (haproxy_ask(peer, &t->text, err, "show stat %s 6 -1", backend ? backend : "-1") < 0)
 		return -1;
 	return open_table(peer, backend, t, ',', stat_columns, err);
 }

@@ -49,8 +49,9 @@ struct haproxy_table {
 	size_t nhead, ncell;
 };
 
-/* `show servers state BACKEND` (NULL: of all) and `show stat BACKEND 6 -1` (its backend and servers). Release in any
- * case. */
+/* `show servers state BACKEND` and `show stat BACKEND 6 -1` (its backend and servers); NULL: of all. Release in any
+ * case.
+ */
 int haproxy_servers(const struct haproxy_peer *peer, const char *backend, struct haproxy_table *t, struct err *err);
 int haproxy_stats(const struct haproxy_peer *peer, const char *backend, struct haproxy_table *t, struct err *err);
 /* The latter of a certain worker, by the master. */

@@ -69,6 +69,22 @@ struct lb_rates {
 	int64_t response_us;
 };
 
+/* One look at everything: every backend that the load balancer has a list of, sorted, and each server's open sessions.
+ * Counters as in struct lb_stats. */
+struct lb_look {
+	struct lb_seen {
+		char backend[LB_NAME];
+		struct lb_stats stats;
+		struct lb_busy {
+			char name[LB_NAME];
+			enum lb_state state;
+			int64_t sessions; /* open now; -1 when unknown */
+		} * v;
+		size_t n;
+	} * v;
+	size_t n;
+};
+
 struct lb_result {
 	bool already;           /* nothing had to be done */
 	bool forced;            /* connections were cut at the deadline */
@@ -112,6 +128,9 @@ struct lb_driver {
 	int (*detach)(struct lb *lb, const char *backend, const char *name, int64_t wait_ms, struct lb_result *result,
 	              struct err *err);
 	int (*stats)(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err);
+	/* The same of all backends and their servers with as few questions as of one. A server is `up` as far as these
+	 * answers tell. One look at a time through one struct lb. Release with lb_look_release. */
+	int (*look)(struct lb *lb, struct lb_look *out, struct err *err);
 	/* Is what is listed what is wanted, and does the load balancer use what is written? 0 when yes; CONFLICT names the
 	 * first difference: stale, moved, missing, down, or what else this load balancer does with it. */
 	int (*verify)(struct lb *lb, const char *backend, const struct lb_list *wanted, struct err *err);
@@ -128,6 +147,8 @@ const struct lb_driver *lb_driver(const struct conf_lb *conf, struct err *err);
 void lb_list_release(struct lb_list *list);
 const struct lb_server *lb_list_find(const struct lb_list *list, const char *name); /* or NULL */
 void lb_names_release(struct lb_names *names);
+void lb_look_release(struct lb_look *look);
+struct lb_seen *lb_look_find(const struct lb_look *look, const char *backend); /* or NULL; of a whole look, sorted */
 struct lb_rates lb_rates(const struct lb_stats *before, const struct lb_stats *after);
 const char *lb_state_name(enum lb_state state); /* "up", "down", "drain", "maint" */
 
@@ -151,6 +172,12 @@ int lb_check_server(const struct conf_lb *conf, const struct lb_server *in, stru
 /* REFUSED for a backend or server (may be NULL) whose name is not safe. */
 int lb_check_names(const struct conf_lb *conf, const char *backend, const char *server, struct err *err);
 int lb_names_add(struct lb_names *names, const char *name, struct err *err); /* once, in order */
+/* One more backend, of which nothing is known yet, or server; NULL: TEMPORARY. Good until the next one is added. */
+struct lb_seen *lb_look_add(struct lb_look *look, const char *backend, struct err *err);
+struct lb_busy *lb_seen_add(struct lb_seen *seen, const char *server, enum lb_state state, int64_t sessions,
+                            struct err *err);
+void lb_look_sort(struct lb_look *look);
+extern const struct lb_stats lb_stats_unknown;
 /* The answer of `verify`, from a list. The worst first: stale, moved, missing, down. */
 int lb_compare(const struct conf_lb *conf, const char *backend, const struct lb_list *wanted,
                const struct lb_list *listed, struct err *err);

@@ -323,49 +323,14 @@ static int nginx_backends(struct lb *lb, struct lb_names *out_names, struct err 
 	size_t n = 0;
 
 	*out_names = (struct lb_names){0};
-	int rc = nginx_files(lb, &files, &n, err);
+	int rc = lb_filed_all(&lb->folder, &files, &n, err);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (lb_filed_is_ours(&files[i]))
 			rc = lb_names_add(out_names, files[i].backend, err);
 	}
-	nginx_files_free(files, n);
+	lb_filed_free_all(files, n);
 	if (rc < 0)
 		lb_names_release(out_names);
-	return rc;
-}
-
-/* Requests that nginx works on, without the one that asks. nginx knows no backends here: with several in the folder it
- * is nobody's number. */
-static int working(struct lb *lb, int64_t *requests, struct err *err)
-{
-	struct buf reply = BUF_INIT(4096);
-	struct lb_names names;
-	long long writing = 0;
-
-	if (!*lb->base || lb_filed_backends(&lb->folder, &names, err) < 0)
-		return *lb->base ? -1 : 0;
-	const size_t n = names.n;
-	lb_names_release(&names);
-	const int rc = n == 1 ? nginx_ask(lb, "/as-status", &reply, err) : 0;
-	const char *at = reply.n ? strstr(reply.p, "Writing: ") : NULL;
-	if (at && sscanf(at, "Writing: %lld", &writing) == 1 && writing > 0)
-		*requests = writing - 1;
-	buf_release(&reply);
-	return rc;
-}
-
-static int nginx_stats(struct lb *lb, const char *backend, struct lb_stats *stats, struct err *err)
-{
-	struct filed f;
-
-	*stats = (struct lb_stats){clock_monotonic_ms(), -1, -1, -1, -1, -1, -1};
-	if (lb_filed_read(&lb->folder, backend, &f, err) < 0)
-		return -1;
-	int rc = working(lb, &stats->connections, err);
-	if (rc == 0)
-		rc = nginx_counters(lb, &f, stats, err);
-	stats->at_ms = clock_monotonic_ms();
-	lb_filed_release(&f);
 	return rc;
 }
 
@@ -387,7 +352,7 @@ static int check_ways(struct lb *lb, const char *backend, const struct rule *rul
 {
 	struct filed *files = NULL;
 	size_t n = 0;
-	int rc = nginx_files(lb, &files, &n, err);
+	int rc = lb_filed_all(&lb->folder, &files, &n, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (strcmp(files[i].backend, backend) == 0)
@@ -398,7 +363,7 @@ static int check_ways(struct lb *lb, const char *backend, const struct rule *rul
 			             "lb %s: backends %s and %s both have the rule for %s%s: change the rule of one",
 			             lb->conf->name, backend, files[i].backend, *way->host ? way->host : "any name", way->path);
 	}
-	nginx_files_free(files, n);
+	lb_filed_free_all(files, n);
 	return rc;
 }
 
@@ -483,7 +448,8 @@ const struct lb_driver lb_nginx = {
 	.attach = nginx_attach,
 	.drain = nginx_drain,
 	.detach = nginx_detach,
-	.stats = nginx_stats,
+	.stats = nginx_load,
+	.look = nginx_load_of_all,
 	.verify = nginx_verify,
 	.ensure = nginx_ensure,
 };

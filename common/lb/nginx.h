@@ -129,8 +129,6 @@ int nginx_digest_of(struct lb *lb, uint64_t *digest, struct err *err);
 int nginx_settle(struct lb *lb, struct err *err);
 int nginx_routes_write(struct lb *lb, const struct nginx_refusal *r, struct err *err);
 int nginx_restore(struct lb *lb, const char *name, const struct buf *text, struct err *err);
-int nginx_files(struct lb *lb, struct filed **files, size_t *n, struct err *err); /* all backends' */
-void nginx_files_free(struct filed *files, size_t n);
 
 /* ---- nginx_reload.c: the folder as a whole, and nginx's word for it ---- */
 
@@ -139,9 +137,16 @@ extern const struct filed_kind nginx_kind;
 int nginx_ask(const struct lb *lb, const char *path, struct buf *reply, struct err *err);
 int nginx_used(struct lb *lb, struct err *err); /* 0: nginx uses what is written; CONFLICT */
 
+/* ---- nginx_load.c: verbs of lb.h ---- */
+
+int nginx_load(struct lb *lb, const char *backend, struct lb_stats *stats, struct err *err);
+int nginx_load_of_all(struct lb *lb, struct lb_look *out, struct err *err);
+
 /* ---- nginx_log.c ---- */
 
-int nginx_counters(struct lb *lb, const struct filed *f, struct lb_stats *out, struct err *err);
+/* Reads on in the log once; what the backends of these files had, into *out[i] of each. Nothing when there is no log.
+ */
+int nginx_counters(struct lb *lb, const struct filed *files, size_t n, struct lb_stats *const *out, struct err *err);
 void nginx_log_free(struct nginx_log *log);
 
 #endif

@@ -14,41 +14,6 @@ void nginx_path(const struct lb *lb, const char *name, bool temp, char out[PATH_
 	(void)snprintf(out, PATH_MAX + 128, "%s/%sas-%s.conf%s", lb->path, temp ? "." : "", name, temp ? ".as-lb" : "");
 }
 
-int nginx_files(struct lb *lb, struct filed **files, size_t *n, struct err *err)
-{
-	struct lb_names names;
-	int rc = lb_filed_backends(&lb->folder, &names, err);
-
-	*files = NULL;
-	*n = 0;
-	if (rc < 0)
-		return -1;
-	struct filed *v = calloc(names.n ? names.n : 1, sizeof *v);
-	if (!v)
-		rc = err_set(err, ERR_TEMPORARY, "out of memory");
-	for (size_t i = 0; rc == 0 && i < names.n; i++) {
-		rc = lb_filed_read(&lb->folder, names.v[i], &v[*n], err);
-		if (rc == 0)
-			(*n)++;
-		else if (err->code == ERR_NOT_FOUND || err->code == ERR_CONFIG) /* gone, or not ours to read: no rules */
-			rc = 0;
-	}
-	lb_names_release(&names);
-	*files = v;
-	if (rc < 0) {
-		nginx_files_free(v, *n);
-		*files = NULL;
-	}
-	return rc;
-}
-
-void nginx_files_free(struct filed *files, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		lb_filed_release(&files[i]);
-	free(files);
-}
-
 static int replace(struct lb *lb, const char *name, const struct buf *text, struct err *err)
 {
 	char temp[PATH_MAX + 128], path[PATH_MAX + 128];
@@ -200,7 +165,7 @@ int nginx_routes_write(struct lb *lb, const struct nginx_refusal *r, struct err 
 	struct stat st;
 	size_t n = 0, rules = 0;
 
-	int rc = nginx_files(lb, &files, &n, err);
+	int rc = lb_filed_all(&lb->folder, &files, &n, err);
 	if (rc == 0 && !(list = calloc(n ? n : 1, sizeof *list)))
 		rc = err_set(err, ERR_TEMPORARY, "out of memory");
 	for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -218,7 +183,7 @@ int nginx_routes_write(struct lb *lb, const struct nginx_refusal *r, struct err 
 		rc = old.n ? lb_file_remove(path, err) : 0;
 	else if (rc == 0 && (text.n != old.n || memcmp(text.p, old.p, text.n) != 0))
 		rc = replace(lb, NGINX_ROUTES, &text, err);
-	nginx_files_free(files, n);
+	lb_filed_free_all(files, n);
 	free(list);
 	buf_release(&text);
 	buf_release(&old);

@@ -201,14 +201,13 @@ static int follow(struct nginx_log *log, const char *path)
 	return rc;
 }
 
-int nginx_counters(struct lb *lb, const struct filed *f, struct lb_stats *out, struct err *err)
+/* The files' backends are those whose lines count from now on; then all lines that were added are counted. */
+static int read_log(struct lb *lb, const struct filed *files, size_t n, struct err *err)
 {
 	const char *path = lb->conf->log;
 	struct nginx_log *log = lb->log;
 	int rc = 0;
 
-	if (!path)
-		return 0;
 	if (!log) {
 		if (!(log = calloc(1, sizeof *log)))
 			return err_set(err, ERR_TEMPORARY, "out of memory");
@@ -220,16 +219,30 @@ int nginx_counters(struct lb *lb, const struct filed *f, struct lb_stats *out, s
 			nginx_log_free(log);
 		}
 	}
-	struct total *t = rc == 0 ? total_of(log, f, err) : NULL;
-	if (rc == 0 && !t)
-		return -1;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (!total_of(log, &files[i], err))
+			return -1;
 	if (rc == 0)
 		rc = follow(log, path);
 	if (rc < 0)
 		return err_set(err, ERR_CONFIG, "lb %s: cannot read nginx's access log %s: %s", lb->conf->name, path,
 		               strerror(errno));
-	out->requests = t->requests;
-	out->errors = t->errors;
-	out->time_us = t->time_us;
+	return 0;
+}
+
+int nginx_counters(struct lb *lb, const struct filed *files, size_t n, struct lb_stats *const *out, struct err *err)
+{
+	if (!lb->conf->log)
+		return 0;
+	if (read_log(lb, files, n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		const struct total *t = total_of(lb->log, &files[i], err);
+		if (!t)
+			return -1;
+		out[i]->requests = t->requests;
+		out[i]->errors = t->errors;
+		out[i]->time_us = t->time_us;
+	}
 	return 0;
 }

@@ -76,7 +76,7 @@ static struct lb *traefik_open(const struct conf_lb *conf, const struct lb_means
 /* ---- what is there ---- */
 
 /* A backend whose name is like that of a server of another one would be taken for it. */
-static int check(const struct lb *lb, const char *backend, const char *server, struct err *err)
+int traefik_check(const struct lb *lb, const char *backend, const char *server, struct err *err)
 {
 	if (lb_check_names(lb->conf, backend, server, err) < 0)
 		return -1;
@@ -87,9 +87,7 @@ static int check(const struct lb *lb, const char *backend, const char *server, s
 	return 0;
 }
 
-/* The file, or an empty one with `there` false when there is none but Traefik knows the backend: a router leads to it,
- * which waits for a service. Looks into *look when there is an API to ask. */
-static int find(struct lb *lb, const char *backend, struct filed *f, struct traefik_look *look, struct err *err)
+int traefik_find(struct lb *lb, const char *backend, struct filed *f, struct traefik_look *look, struct err *err)
 {
 	if (lb->admin.base && traefik_look(lb, look, err) < 0) {
 		*f = (struct filed){.backend = ""};
@@ -147,9 +145,9 @@ static int list_of(struct lb *lb, const char *backend, struct lb_list *out, stru
 	bool used = true;
 
 	*out = (struct lb_list){0};
-	if (check(lb, backend, NULL, err) < 0)
+	if (traefik_check(lb, backend, NULL, err) < 0)
 		return -1;
-	const int rc = find(lb, backend, &f, &look, err);
+	const int rc = traefik_find(lb, backend, &f, &look, err);
 	if (rc == 0 && f.there && lb->admin.base) {
 		const int is = traefik_used(lb, &look, &f, why);
 		used = is == 0;
@@ -222,7 +220,7 @@ static int serves(struct lb *lb, const char *backend, const struct lb_server *wa
 {
 	struct traefik_look look = {0};
 	struct filed f;
-	int rc = find(lb, backend, &f, &look, err);
+	int rc = traefik_find(lb, backend, &f, &look, err);
 
 	if (rc == 0)
 		rc = not_theirs(lb, backend, &f, &look, err);
@@ -254,7 +252,7 @@ static int traefik_attach(struct lb *lb, const char *backend, const struct lb_se
 	if (!lb->folder.path)
 		return traefik_docker.attach(lb, backend, server, gate_ms, result, err);
 	*result = (struct lb_result){0};
-	if (check(lb, backend, NULL, err) < 0 || lb_check_server(lb->conf, server, &want, err) < 0)
+	if (traefik_check(lb, backend, NULL, err) < 0 || lb_check_server(lb->conf, server, &want, err) < 0)
 		return -1;
 	if (!lb_is_ours(want.name))
 		return err_set(err, ERR_REFUSED, "lb %s: server %s: its name is not as- and 12 hexadecimal digits",
@@ -280,9 +278,9 @@ static int leave(struct lb *lb, enum filed_do what, const char *backend, const c
 	struct filed f;
 
 	*result = (struct lb_result){0};
-	if (check(lb, backend, name, err) < 0)
+	if (traefik_check(lb, backend, name, err) < 0)
 		return -1;
-	const int rc = find(lb, backend, &f, &look, err);
+	const int rc = traefik_find(lb, backend, &f, &look, err);
 	const bool there = rc == 0 && f.there;
 	lb_filed_release(&f);
 	traefik_look_release(&look);
@@ -337,45 +335,6 @@ static int traefik_detach(struct lb *lb, const char *backend, const char *name, 
 	return rc < 0 ? -1 : 0;
 }
 
-/* ---- load ---- */
-
-static int64_t connections(struct lb *lb, const struct lb_list *list)
-{
-	int64_t sum = 0;
-
-	for (size_t i = 0; i < list->n && sum >= 0; i++) {
-		const int64_t n = traefik_connections(lb, &list->v[i]);
-		sum = n < 0 ? -1 : sum + n;
-	}
-	return sum;
-}
-
-static int traefik_stats(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err)
-{
-	struct traefik_look look = {0};
-	struct filed f;
-
-	*out = (struct lb_stats){clock_monotonic_ms(), -1, -1, -1, -1, -1, -1};
-	if (check(lb, backend, NULL, err) < 0)
-		return -1;
-	if (!lb->admin.base)
-		return err_set(err, ERR_CONFIG,
-		               "lb %s: its load is not known without `admin`, the URL of Traefik's API and metrics",
-		               lb->conf->name);
-	if (!lb->folder.path)
-		return traefik_docker.stats(lb, backend, out, err);
-	int rc = find(lb, backend, &f, &look, err);
-	if (rc == 0)
-		out->connections = connections(lb, &f.list);
-	lb_filed_release(&f);
-	if (rc == 0)
-		rc = traefik_get(lb, &look, "/metrics", err);
-	if (rc == 0)
-		rc = traefik_counters(lb, look.reply.p ? look.reply.p : "", backend, out, err);
-	traefik_look_release(&look);
-	return rc;
-}
-
 /* ---- routes ---- */
 
 /* What the operator has under that name: 1 when it leads to the backend, so that nothing is to be done. */
@@ -414,7 +373,7 @@ static int traefik_ensure(struct lb *lb, const char *backend, const struct lb_ro
 	if (!lb->folder.path)
 		return traefik_docker.ensure(lb, backend, route, result, err);
 	*result = (struct lb_result){0};
-	if (check(lb, backend, NULL, err) < 0)
+	if (traefik_check(lb, backend, NULL, err) < 0)
 		return -1;
 	if (route) {
 		if (lb->admin.base && traefik_look(lb, &look, err) < 0)
@@ -450,7 +409,8 @@ const struct lb_driver lb_traefik = {
 	.attach = traefik_attach,
 	.drain = traefik_drain,
 	.detach = traefik_detach,
-	.stats = traefik_stats,
+	.stats = traefik_load,
+	.look = traefik_load_of_all,
 	.verify = traefik_verify,
 	.ensure = traefik_ensure,
 };

@@ -68,6 +68,11 @@ struct traefik_look {
 	struct jv routers, services, middlewares;
 };
 int traefik_look(const struct lb *lb, struct traefik_look *look, struct err *err);
+/* REFUSED for a name that is not safe, or like that of a server. */
+int traefik_check(const struct lb *lb, const char *backend, const char *server, struct err *err);
+/* The file, or an empty one with `there` false when there is none but Traefik knows the backend: a router leads to it,
+ * which waits for a service. Looks into *look when there is an API to ask. */
+int traefik_find(struct lb *lb, const char *backend, struct filed *f, struct traefik_look *look, struct err *err);
 /* GET, with its status 200; other answers are errors. */
 int traefik_get(const struct lb *lb, struct traefik_look *look, const char *path, struct err *err);
 void traefik_look_release(struct traefik_look *look);
@@ -92,10 +97,17 @@ bool traefik_routed(const struct traefik_look *look, const char *backend, const 
 /* How many connections to the server there are where Traefik is; -1: not known. As Traefik keeps none to our servers,
  * they are requests, and what others on that machine have there. */
 int64_t traefik_connections(struct lb *lb, const struct lb_server *s);
+/* The same of all servers of a look, by one reading; of all files' servers in the order of the look's. */
+void traefik_connections_of(struct lb *lb, const struct filed *files, size_t n, struct lb_look *look);
 /* Waits until the server has nothing to do, at most until `deadline` (monotonic); gives a note when that is not known,
  * and says `forced` when it is known that it still has. */
 void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_ms, int64_t deadline,
                         struct lb_result *result);
+
+/* ---- traefik_load.c: verbs of lb.h ---- */
+
+int traefik_load(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err);
+int traefik_load_of_all(struct lb *lb, struct lb_look *out, struct err *err);
 
 /* ---- traefik_metrics.c ---- */
 
@@ -109,7 +121,12 @@ struct traefik_sample {
 bool traefik_sample(const char **at, const char *metric, struct traefik_sample *out);
 /* A label's value, with its escapes resolved; "" when there is none. */
 void traefik_label(const struct traefik_sample *s, const char *name, char *out, size_t size);
-/* Sums over a backend's servers into *out. */
+/* Counts what a text tells of all backends, each as the sum over its servers; then the sums of one. */
+int traefik_count(struct lb *lb, const char *text, struct err *err);
+int traefik_counted(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err);
+/* Servers that their health check found down are so in the look, which is sorted. */
+void traefik_mark_down(const struct lb *lb, const char *text, struct lb_look *look);
+/* Both for one backend. */
 int traefik_counters(struct lb *lb, const char *text, const char *backend, struct lb_stats *out, struct err *err);
 void traefik_totals_free(struct lb *lb);
 

@@ -178,6 +178,35 @@ static int docker_stats(struct lb *lb, const char *backend, struct lb_stats *out
 	return rc;
 }
 
+/* The services and their servers; their load is added by who asks. */
+static int docker_look(struct lb *lb, struct lb_look *out, struct err *err)
+{
+	struct traefik_look look = {0};
+	char name[LB_NAME + 8];
+	struct jv_member m;
+
+	int rc = traefik_look(lb, &look, err);
+	struct jv_cursor c = jv_each(look.services);
+	while (rc == 0 && jv_next(&c, &m)) {
+		struct lb_list list = {0};
+		(void)snprintf(name, sizeof name, "%.*s", (int)(m.name.n < LB_NAME + 7 ? m.name.n : LB_NAME + 7), m.name.p);
+		char *at = strstr(name, "@" PROVIDER);
+		if (!at || at[sizeof "@" PROVIDER - 1])
+			continue;
+		*at = '\0';
+		struct lb_seen *seen = lb_safe_name(name) ? lb_look_add(out, name, err) : NULL;
+		if (!seen && !lb_safe_name(name))
+			continue;
+		rc = seen ? list_service(m.value, &list, err) : -1;
+		for (size_t i = 0; rc == 0 && i < list.n; i++)
+			if (!lb_seen_add(seen, list.v[i].name, list.v[i].state, -1, err))
+				rc = -1;
+		lb_list_release(&list);
+	}
+	traefik_look_release(&look);
+	return rc;
+}
+
 static int docker_verify(struct lb *lb, const char *backend, const struct lb_list *wanted, struct err *err)
 {
 	struct traefik_look look = {0};
@@ -243,6 +272,7 @@ const struct lb_driver traefik_docker = {
 	.drain = docker_drain,
 	.detach = docker_detach,
 	.stats = docker_stats,
+	.look = docker_look,
 	.verify = docker_verify,
 	.ensure = docker_ensure,
 };

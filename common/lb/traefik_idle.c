@@ -284,25 +284,50 @@ static bool read_table(const struct lb *lb, enum sight sight, struct buf *table)
 	return !table->failed;
 }
 
-/* The table is long where many connections ended lately: servers that are waited for at the same time share one. */
-int64_t traefik_connections(struct lb *lb, const struct lb_server *s)
+/* The table is long where many connections ended lately: servers that are waited for at the same time share one. False:
+ * there is none; to be left in any case. */
+static bool enter_table(struct lb *lb)
 {
-	const enum sight sight = sight_of(lb);
 	struct traefik_view *v = &lb->view;
-	int64_t n = -1;
 
-	if (sight == BLIND)
-		return -1;
 	v->gate.width = 1;
 	tasks_enter(lb->means->tasks, &v->gate);
+	const enum sight sight = sight_of(lb);
+	if (sight == BLIND)
+		return false;
 	if (!v->read_ms || clock_monotonic_ms() - v->read_ms > SHARED_MS) {
 		v->good = read_table(lb, sight, &v->table);
 		v->read_ms = clock_monotonic_ms();
 	}
-	if (v->good)
-		n = open_to(v->table.p ? v->table.p : "", s);
-	tasks_leave(lb->means->tasks, &v->gate);
+	return v->good;
+}
+
+static int64_t open_now(const struct lb *lb, const struct lb_server *s)
+{
+	return open_to(lb->view.table.p ? lb->view.table.p : "", s);
+}
+
+int64_t traefik_connections(struct lb *lb, const struct lb_server *s)
+{
+	const int64_t n = enter_table(lb) ? open_now(lb, s) : -1;
+
+	tasks_leave(lb->means->tasks, &lb->view.gate);
 	return n;
+}
+
+void traefik_connections_of(struct lb *lb, const struct filed *files, size_t n, struct lb_look *look)
+{
+	const bool known = enter_table(lb);
+
+	for (size_t i = 0; known && i < n; i++) {
+		struct lb_seen *seen = &look->v[i];
+		seen->stats.connections = 0;
+		for (size_t k = 0; k < seen->n; k++) {
+			seen->v[k].sessions = open_now(lb, &files[i].list.v[k]);
+			seen->stats.connections += seen->v[k].sessions;
+		}
+	}
+	tasks_leave(lb->means->tasks, &lb->view.gate);
 }
 
 /* No entry point but that of the API has a connection. False also when that is not known. */

@@ -11,6 +11,7 @@
 
 #define REQUESTS "traefik_service_requests_total"
 #define SECONDS "traefik_service_request_duration_seconds_sum"
+#define UP "traefik_service_server_up"
 #define COUNT_MAX 9e15 /* beyond it a double is no exact count */
 
 /* ---- the format ---- */
@@ -134,21 +135,22 @@ static struct traefik_total *total_of(struct lb *lb, const char *backend)
 	return lb->totals = t;
 }
 
-/* "BACKEND-as-0123456789ab@file" or "BACKEND@docker". */
-static bool is_of(const struct lb *lb, const char *service, const char *backend)
+/* The backend of a service "BACKEND-as-0123456789ab@file" or "BACKEND@docker"; false: it is none of a server's.
+ * *server: the entry's name, "" with the docker provider. */
+static bool backend_of(const struct lb *lb, const char *service, char backend[LB_NAME], char server[LB_NAME])
 {
-	const size_t n = strlen(backend);
-	char server[LB_NAME];
-
-	if (strncmp(service, backend, n) != 0)
-		return false;
-	if (!lb->folder.path)
-		return strcmp(service + n, "@docker") == 0;
 	const char *at = strchr(service, '@');
-	if (!at || strcmp(at, "@file") != 0 || service[n] != '-' || at < service + n + 1)
+	const size_t tail = lb->folder.path ? strlen("-as-0123456789ab") : 0;
+	const size_t n = at ? (size_t)(at - service) : 0;
+
+	if (!at || strcmp(at, lb->folder.path ? "@file" : "@docker") != 0 || n <= tail || n - tail >= LB_NAME)
 		return false;
-	(void)snprintf(server, sizeof server, "%.*s", (int)(at - service - (ptrdiff_t)n - 1), service + n + 1);
-	return lb_is_ours(server);
+	(void)snprintf(backend, LB_NAME, "%.*s", (int)(n - tail), service);
+	server[0] = '\0';
+	if (!tail)
+		return true;
+	(void)snprintf(server, LB_NAME, "%.*s", (int)tail - 1, at - tail + 1);
+	return at[-(ptrdiff_t)tail] == '-' && lb_is_ours(server);
 }
 
 static struct one *one_of(struct traefik_total *t, const char *service)
@@ -166,18 +168,19 @@ static struct one *one_of(struct traefik_total *t, const char *service)
 }
 
 /* Sums the samples of one metric into the counters of their services. */
-static bool sum(const struct lb *lb, struct traefik_total *t, const char *text, const char *metric)
+static bool sum(struct lb *lb, const char *text, const char *metric)
 {
 	const bool is_time = strcmp(metric, SECONDS) == 0;
 	struct traefik_sample s;
-	char service[TRAEFIK_CHILD], code[8];
+	char service[TRAEFIK_CHILD], code[8], backend[LB_NAME], server[LB_NAME];
 
 	while (traefik_sample(&text, metric, &s)) {
 		traefik_label(&s, "service", service, sizeof service);
 		const double value = is_time ? s.value * 1e6 : s.value;
-		if (!is_of(lb, service, t->backend) || value < 0 || value > COUNT_MAX)
+		if (!backend_of(lb, service, backend, server) || value < 0 || value > COUNT_MAX)
 			continue;
-		struct one *one = one_of(t, service);
+		struct traefik_total *t = total_of(lb, backend);
+		struct one *one = t ? one_of(t, service) : NULL;
 		if (!one)
 			return false;
 		traefik_label(&s, "code", code, sizeof code);
@@ -195,18 +198,18 @@ static bool sum(const struct lb *lb, struct traefik_total *t, const char *text, 
 /* A counter that fell began anew. */
 static int64_t grown(int64_t was, int64_t is) { return is < was ? is : is - was; }
 
-int traefik_counters(struct lb *lb, const char *text, const char *backend, struct lb_stats *out, struct err *err)
+static void begin_look(struct traefik_total *t)
 {
-	struct traefik_total *t = total_of(lb, backend);
-
-	for (size_t i = 0; t && i < t->n; i++) {
+	for (size_t i = 0; i < t->n; i++) {
 		struct one *o = &t->v[i];
 		o->was[0] = o->requests, o->was[1] = o->errors, o->was[2] = o->time_us;
 		o->requests = o->errors = o->time_us = 0;
 		o->seen = false;
 	}
-	if (!t || !sum(lb, t, text, REQUESTS) || !sum(lb, t, text, SECONDS))
-		return err_set(err, ERR_TEMPORARY, "out of memory");
+}
+
+static void end_look(struct traefik_total *t)
+{
 	for (size_t i = 0; i < t->n;) {
 		const struct one *o = &t->v[i];
 		if (o->seen) {
@@ -218,8 +221,48 @@ int traefik_counters(struct lb *lb, const char *text, const char *backend, struc
 			t->v[i] = t->v[--t->n];
 		}
 	}
+}
+
+int traefik_count(struct lb *lb, const char *text, struct err *err)
+{
+	for (struct traefik_total *t = lb->totals; t; t = t->next)
+		begin_look(t);
+	if (!sum(lb, text, REQUESTS) || !sum(lb, text, SECONDS))
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	for (struct traefik_total *t = lb->totals; t; t = t->next)
+		end_look(t);
+	return 0;
+}
+
+int traefik_counted(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err)
+{
+	const struct traefik_total *t = total_of(lb, backend);
+
+	if (!t)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
 	out->requests = t->requests;
 	out->errors = t->errors;
 	out->time_us = t->time_us;
 	return 0;
+}
+
+int traefik_counters(struct lb *lb, const char *text, const char *backend, struct lb_stats *out, struct err *err)
+{
+	return traefik_count(lb, text, err) < 0 ? -1 : traefik_counted(lb, backend, out, err);
+}
+
+void traefik_mark_down(const struct lb *lb, const char *text, struct lb_look *look)
+{
+	struct traefik_sample s;
+	char service[TRAEFIK_CHILD], backend[LB_NAME], server[LB_NAME];
+
+	while (traefik_sample(&text, UP, &s)) {
+		traefik_label(&s, "service", service, sizeof service);
+		if (s.value > 0 || !backend_of(lb, service, backend, server))
+			continue;
+		struct lb_seen *seen = lb_look_find(look, backend);
+		for (size_t i = 0; seen && i < seen->n; i++)
+			if (seen->v[i].state == LB_UP && strcmp(seen->v[i].name, server) == 0)
+				seen->v[i].state = LB_DOWN;
+	}
 }

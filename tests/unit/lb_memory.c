@@ -214,6 +214,24 @@ static int memory_stats(struct lb *lb, const char *backend, struct lb_stats *out
 	return lb_check_names(lb->conf, backend, NULL, err) < 0 || !find_backend(lb, backend, err) ? -1 : 0;
 }
 
+static int memory_look(struct lb *lb, struct lb_look *out, struct err *err)
+{
+	*out = (struct lb_look){0};
+	for (const struct backend *b = lb->first; b; b = b->next) {
+		struct lb_seen *seen = lb_look_add(out, b->name, err);
+		for (size_t i = 0; seen && i < b->list.n; i++)
+			if (!lb_seen_add(seen, b->list.v[i].name, b->list.v[i].state, 0, err))
+				seen = NULL;
+		if (!seen) {
+			lb_look_release(out);
+			return -1;
+		}
+		seen->stats = (struct lb_stats){clock_monotonic_ms(), 0, 0, 0, 0, 0, -1};
+	}
+	lb_look_sort(out);
+	return 0;
+}
+
 static int memory_verify(struct lb *lb, const char *backend, const struct lb_list *wanted, struct err *err)
 {
 	const struct backend *b;
@@ -278,6 +296,7 @@ const struct lb_driver lb_memory = {
 	.drain = memory_drain,
 	.detach = memory_detach,
 	.stats = memory_stats,
+	.look = memory_look,
 	.verify = memory_verify,
 	.ensure = memory_ensure,
 };

@@ -361,6 +361,39 @@ static inline void suite_stats(void)
 	SUITE_MUST(suite_take(1) == 0);
 }
 
+/* One look at everything says what `stats` and `list` say of each. */
+static inline void suite_look(void)
+{
+	const struct lb_busy *busy[2] = {NULL, NULL};
+	const struct lb_seen *seen;
+	struct lb_stats s;
+	struct lb_look look;
+
+	SUITE_MUST(suite_put(1) == 0 && suite_put(2) == 0 && suite_drain(suite_server(2).name) == 0);
+	SUITE_OK(suite->driver->look(suite_lb, &look, &suite_err) == 0, "one look sees all of it");
+	SUITE_OK((seen = lb_look_find(&look, suite->backend)) != NULL, "its backend is in it");
+	SUITE_OK(!lb_look_find(&look, "nosuch"), "a backend that is not there is not");
+	for (size_t i = 0; seen && i < seen->n; i++)
+		for (unsigned k = 0; k < 2; k++)
+			if (strcmp(seen->v[i].name, suite_server(k + 1).name) == 0)
+				busy[k] = &seen->v[i];
+	SUITE_OK(seen && seen->n == 2 && busy[0] && busy[1], "with both servers, by their names");
+	SUITE_OK(busy[0] && busy[0]->state == LB_UP && busy[1] && busy[1]->state == LB_DRAIN, "one up and one drained");
+	SUITE_OK(busy[0] && (busy[0]->sessions == 0 || busy[0]->sessions == -1), "idle, or its sessions are not known");
+	SUITE_MUST(suite->driver->stats(suite_lb, suite->backend, &s, &suite_err) == 0);
+	SUITE_OK(seen && seen->stats.connections == s.connections && seen->stats.queue == s.queue &&
+	             seen->stats.requests == s.requests && seen->stats.errors == s.errors,
+	         "and the load that stats tells");
+	for (size_t i = 1; i < look.n; i++)
+		SUITE_MUST(strcmp(look.v[i - 1].backend, look.v[i].backend) < 0);
+	lb_look_release(&look);
+	SUITE_MUST(suite_take(1) == 0 && suite_take(2) == 0);
+	SUITE_MUST(suite->driver->look(suite_lb, &look, &suite_err) == 0);
+	seen = lb_look_find(&look, suite->backend);
+	SUITE_IS(seen ? seen->n : 0, 0, "a later look does not have them any more");
+	lb_look_release(&look);
+}
+
 static inline void suite_unknown(void)
 {
 	struct lb_list list;
@@ -552,7 +585,7 @@ static inline void suite_rules(void)
 static inline bool suite_is_whole(const struct lb_driver *d)
 {
 	return d->name && d->open && d->close && d->list && d->backends && d->attach && d->drain && d->detach && d->stats &&
-	       d->verify && d->ensure;
+	       d->look && d->verify && d->ensure;
 }
 
 /* An app at every loopback address, so that 50 servers need one process. */
@@ -590,6 +623,7 @@ static inline void lb_suite_run(const struct lb_suite *s)
 		suite_alphabet();
 		suite_verify();
 		suite_stats();
+		suite_look();
 		suite_unknown();
 		suite_at_once(tasks);
 		if (!s->one_process)
