@@ -14,6 +14,8 @@
 
 #include "base/banned.h"
 
+#define OVER_MIN_MS 100
+
 static struct sampler sampler = {.over_ms = 1000};
 
 static const struct option_row options[] = {
@@ -111,6 +113,7 @@ static int read_target(struct sampling *m, struct err *err)
 	char from[128] = "";
 	struct jv_cursor c = jv_each(target);
 	struct jv_member t;
+	size_t twin;
 
 	if (!jv_is_object(target) || m->s->connections_only)
 		return 0;
@@ -124,7 +127,9 @@ static int read_target(struct sampling *m, struct err *err)
 		if (!jv_str((struct jv){t.name.p - 1, t.name.n + 2}, a->name, sizeof a->name))
 			return err_set(err, ERR_INPUT, "the name of a target is longer than %d bytes", METRIC_NAME - 1);
 		a->trusted = strncmp(from, "db:", 3) == 0;
-		m->nasked++;
+		for (twin = 0; strcmp(m->asked[twin].name, a->name) != 0; twin++)
+			;
+		m->nasked += twin == m->nasked; /* not one that was named twice */
 	}
 	return 0;
 }
@@ -170,12 +175,28 @@ static void sample_one(void *ctx, size_t i)
 	sources[s].sample(m, metric);
 }
 
-static int by_text(const void *x, const void *y)
-{
-	const struct jv *a = x, *b = y;
-	const int order = memcmp(a->p, b->p, a->n < b->n ? a->n : b->n);
+struct placed {
+	struct jv text, name, per, id;
+};
 
-	return order ? order : (a->n > b->n) - (a->n < b->n);
+static int compare(struct jv a, struct jv b)
+{
+	const size_t n = a.n < b.n ? a.n : b.n;
+	const int order = n ? memcmp(a.p, b.p, n) : 0;
+
+	return order ? order : (a.n > b.n) - (a.n < b.n);
+}
+
+static int by_place(const void *x, const void *y)
+{
+	const struct placed *a = x, *b = y;
+	int order = compare(a->name, b->name);
+
+	if (!order)
+		order = compare(b->per, a->per); /* the service's before each container's */
+	if (!order)
+		order = compare(a->id, b->id);
+	return order ? order : compare(a->text, b->text);
 }
 
 /* The readings in the order of their names, whoever answered first. */
@@ -183,7 +204,7 @@ static int sort_readings(const struct buf *in, struct buf *out, struct err *err)
 {
 	const struct jv list = {in->p, in->n};
 	const size_t n = jv_count(list);
-	struct jv *v = calloc(n + 1, sizeof *v);
+	struct placed *v = calloc(n + 1, sizeof *v);
 	struct jv_cursor c = jv_each(list);
 	struct jv_member m;
 	size_t i = 0;
@@ -191,12 +212,12 @@ static int sort_readings(const struct buf *in, struct buf *out, struct err *err)
 	if (!v)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	while (i < n && jv_next(&c, &m))
-		v[i++] = m.value;
-	qsort(v, n, sizeof *v, by_text);
+		v[i++] = (struct placed){m.value, jv_get(m.value, "name"), jv_get(m.value, "per"), jv_get(m.value, "id")};
+	qsort(v, n, sizeof *v, by_place);
 	buf_putc(out, '[');
 	for (i = 0; i < n; i++) {
 		buf_json_comma(out);
-		buf_put(out, v[i].p, v[i].n);
+		buf_put(out, v[i].text.p, v[i].text.n);
 	}
 	buf_putc(out, ']');
 	free(v);
@@ -251,6 +272,10 @@ int main(int argc, char **argv)
 	if (done >= 0 || (done = front_conf(&s->f)) >= 0)
 		return done;
 
+	if (s->over_ms < OVER_MIN_MS) {
+		(void)err_set(&err, ERR_USAGE, "--over is at least 100ms: a rate over less says nothing");
+		return front_fail(&s->f, &err);
+	}
 	if (engine_hosts_init(&s->hosts, &s->f.conf, &err) < 0 || balancers_init(s, &err) < 0)
 		return front_fail(&s->f, &err);
 	done = front_filter_together(&s->f, s->hosts.tasks, each, s, false);
