@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the project needs and this machine lacks, with apt-get; starts no service.
 #
-# usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [venv] [sshd] [podman] [registry]     (none: build test)
+# usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry]     (none: build test)
 # build compiles; demo is build and what the demo runs, where an engine that answers will do instead
 # of our own; test is all that the tests use. The others are single servers that the rig asks for.
 # Prints one or two lines: what will be installed, and why. Details go to build/deps.log.
@@ -57,12 +57,13 @@ for set; do
 	mariadb) want="$want mariadb-server openssl" ;;
 	nginx) want="$want nginx" ;;
 	alertmanager) want="$want prometheus prometheus-alertmanager" ;;
+	prometheus) want="$want prometheus" ;;
 	venv) want="$want python3-venv" ;;
 	sshd) want="$want openssh-server openssh-client" ;;
 	podman) want="$want podman netavark aardvark-dns" ;;
 	registry) want="$want docker-registry" ;;
 	*)
-		echo "usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [venv] [sshd] [podman] [registry]" >&2
+		echo "usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry]" >&2
 		exit 64
 		;;
 	esac

@@ -3,7 +3,7 @@
 
 load lib
 
-setup_file() { rig_up docker; }
+setup_file() { rig_up docker tls prometheus=2; }
 teardown_file() { rig_down; }
 
 setup() {
@@ -13,7 +13,14 @@ setup() {
 	mkdir programs files
 	conf
 }
-teardown() { wipe; }
+teardown() {
+	local pid
+	for pid in ${PIDS:-}; do
+		kill "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+	wipe
+}
 
 # conf [LINE ...]: these folders, and what else there is in [metrics]
 conf() { printf '%s\n' '[metrics]' "programs = $PWD/programs" "files = $PWD/files" "$@" >"$AUTOSCALE_CONF"; }
@@ -30,7 +37,7 @@ record() {
 }
 
 # values: what was measured, one a line, in the order of the names
-values() { as-sample "$@" | jq -c '.metrics[] | if .ok then .value else .message end'; }
+values() { as-sample | jq -c '.metrics[] | if .ok then .value else .message end'; }
 
 # none WORDS: there is one measurement, it has no value, and its message has these words
 none() {
@@ -227,4 +234,189 @@ no_process() { ! pgrep -f "$1"; }
 	echo 1 >files/x
 	SERVICE='../../etc' run -0 as-sample < <(SERVICE='../../etc' asks 'file:$service')
 	none 'has other characters than'
+}
+
+# ---- Prometheus ----
+
+# proxy: HAProxy before the rig's Prometheus, that lets in who has the token and counts the queries; sets PROXY, its URL.
+proxy() {
+	local port=$((${AS_RIG_PORT_FROM:-20000} + RANDOM % ${AS_RIG_PORTS:-12000}))
+	cat >proxy.cfg <<-END
+		global
+		  stats socket $PWD/proxy.sock
+		defaults
+		  mode http
+		  timeout connect 2s
+		  timeout client 30s
+		  timeout server 30s
+		frontend www
+		  bind 127.0.0.1:$port
+		  http-request deny deny_status 401 unless { req.hdr(authorization) -m str "Bearer to-ken" }
+		  default_backend prometheus
+		backend prometheus
+		  server p ${AS_RIG_PROMETHEUS_URL#http://}
+	END
+	haproxy -db -f proxy.cfg >proxy.log 2>&1 3>&- &
+	PIDS="${PIDS:-} $!"
+	PROXY=http://127.0.0.1:$port
+	eventually 10 curl -s -o /dev/null "$PROXY"
+}
+
+# queries: how many the proxy has passed on
+queries() { echo 'show stat prometheus 2 -1' | socat -t 5 - UNIX-CONNECT:proxy.sock | awk -F, '$2 == "BACKEND" { print $8 }'; }
+
+@test "prometheus: a query's one sample is the service's total, with the sample's time; a scalar too" {
+	conf "prometheus = $AS_RIG_PROMETHEUS_URL"
+	run -0 jq -c '.metrics[] | [.name, .value, .per, .source, (.at | sub("\\.[0-9]+Z"; "Z") | fromdateiso8601 | now - . | fabs < 60)]' \
+		<(asks 'prometheus:vector(0.1234567)' 'prometheus:scalar(vector(3e2))' 'replica:prometheus:rig_jobs{service="$service"}' | as-sample)
+	is "$output" '["prometheus:scalar(vector(3e2))",300,"service","prometheus",true]
+["prometheus:vector(0.1234567)",0.123457,"service","prometheus",true]
+["replica:prometheus:rig_jobs{service=\"$service\"}",7,"replica","prometheus",true]'
+}
+
+@test "prometheus: no sample, several, NaN, an infinity and what is no query are no value, and the message helps" {
+	conf "prometheus = $AS_RIG_PROMETHEUS_URL/"
+	local ask words
+	while IFS='|' read -r ask words; do
+		run -0 as-sample < <(asks "prometheus:$ask")
+		none "prometheus: $words"
+	done <<-'END'
+		rig_none|the query gives no sample: is every name in it right?
+		rig_jobs|the query gives 3 samples, and one is wanted: sum(...), max(...) or avg(...) makes one of them
+		rig_jobs{service="nan"}|the value is NaN, which is no number (a division by zero?)
+		vector(1) / 0|the value is +Inf, which is no number (a division by zero?)
+		vector(1e30)|the value: 1e+30, which is too large
+		rig_jobs[5m]|the query gives a matrix: a vector of one sample, or a scalar, is wanted
+		"text"|the query gives a string: a vector of one sample, or a scalar, is wanted
+		rig_jobs{|400 invalid parameter "query": 1:
+		|400 invalid parameter "query": 1:
+	END
+}
+
+@test "prometheus: a label asks for any query, with equals signs, and reaches no other server" {
+	conf "prometheus = $AS_RIG_PROMETHEUS_URL"
+	jq -nc '{v: 1, service: "api", observed: {template: {labels: {"autoscale.target": "prometheus:rig_jobs{service=\"$service\"}=5"}}}}' >record
+	is "$(values <record)" 2
+}
+
+@test "prometheus: what several services of a pass ask in the same words is asked once, and by each on its own otherwise" {
+	proxy
+	(umask 077 && echo to-ken >token)
+	conf "prometheus = $PROXY" "prometheus_token_file = $PWD/token"
+	run -0 jq -c '.metrics[].value' <(for _ in {1..40}; do asks 'prometheus:sum(rig_jobs{service!="nan"})'; done | as-sample)
+	is "$(sort <<<"$output" | uniq -c | tr -d ' ')" 409
+	is "$(queries)" 1
+	run -0 jq -c '[.service, .metrics[].value]' <(for s in web api; do SERVICE=$s asks 'prometheus:rig_jobs{service="$service"}'; done | as-sample)
+	is "$(sort <<<"$output" | tr -d '\n')" '["api",2]["web",7]'
+	is "$(queries)" 3
+}
+
+@test "prometheus: one that is down, that is none, that is not configured, that wants a login: no value, in time" {
+	local began
+	conf 'prometheus = http://127.0.0.1:1'
+	began=$SECONDS
+	run -0 as-sample < <(asks 'prometheus:vector(1)')
+	none 'prometheus: cannot connect to http://127.0.0.1:1: Connection refused (does it run? is prometheus in [metrics] right?)'
+	[ $((SECONDS - began)) -lt 20 ]
+	conf "prometheus = $AS_RIG_PROMETHEUS_URL/elsewhere"
+	run -0 as-sample < <(asks 'prometheus:vector(1)')
+	none 'prometheus: 404 and no JSON: is prometheus in [metrics] the address of its API?'
+	conf
+	run -0 as-sample < <(asks 'prometheus:vector(1)')
+	none 'no Prometheus server is configured'
+	proxy
+	conf "prometheus = $PROXY"
+	run -0 as-sample < <(asks 'prometheus:vector(1)')
+	none 'prometheus: 401, the login is refused'
+}
+
+@test "prometheus: TLS and a password from a file that its owner alone may read; the password is in no message" {
+	local url="https://$AS_RIG_PROMETHEUS2_USER:s%3Ae%2Fc%40r%25t@${AS_RIG_PROMETHEUS2_URL#https://}"
+	conf "prometheus = $url" "prometheus_ca = $AS_RIG_CERTS/ok/ca.pem"
+	run -78 as-sample </dev/null
+	has "$output" 'a password stands here and others may read the file: chmod 600'
+	chmod 600 "$AUTOSCALE_CONF"
+	run -0 values < <(asks 'prometheus:rig_jobs{service="web"}')
+	is "$output" 7
+	conf "prometheus = ${url/s%3A/t%3A}" "prometheus_ca = $AS_RIG_CERTS/ok/ca.pem"
+	run -0 as-sample -v < <(asks 'prometheus:vector(1)')
+	none 'prometheus: 401, the login is refused'
+	[[ $output != *r%25t* && $output != *c@r* ]]
+	conf "prometheus = $url"
+	run -0 as-sample < <(asks 'prometheus:vector(1)')
+	none "the certificate of $AS_RIG_PROMETHEUS2_URL is refused"
+}
+
+@test "prometheus: a token that others may read is not used, and a url that is none is a configuration error" {
+	echo secret >token
+	conf "prometheus = $AS_RIG_PROMETHEUS_URL" "prometheus_token_file = $PWD/token"
+	run -0 as-sample < <(asks 'prometheus:vector(1)')
+	none "others may read the token: chmod 600 $PWD/token"
+	for url in 127.0.0.1:9090 ftp://x http:// 'http://x/?a=b'; do
+		conf "prometheus = $url"
+		run -78 as-sample </dev/null
+		has "$output" 'prometheus in [metrics] is http:// or https:// with a host'
+	done
+}
+
+# ---- containers ----
+
+# busy, idle: containers of service web that need no network
+uses() { container "$1" '{"autoscale.service":"web","autoscale.target":"docker.cpu=50;docker.memory=1000000"}' "{\"Cmd\":[\"sh\",\"-c\",\"$2\"],\"HostConfig\":{\"NetworkMode\":\"none\"}}"; }
+
+# value NAME ID: of the measurements in `out`
+value() { jq --arg name "$1" --arg id "$2" '.metrics[] | select(.name == $name and .id == $id).value' out; }
+
+holds_memory() { as-inspect web | as-sample --over 1ms >out && [ "$(value docker.memory "$1")" -gt 25000000 ]; }
+
+@test "docker.cpu and docker.memory: one value for each container that runs, and a busy one's are far above an idle one's" {
+	local busy idle
+	busy=$(uses busy 'x=$(head -c 30000000 /dev/zero | tr \\\\0 x); while :; do :; done')
+	idle=$(uses idle 'trap exit TERM; sleep 10000 & wait')
+	uses off 'exit 0' >/dev/null
+	eventually 30 holds_memory "$busy"
+	as-inspect web | as-sample >out
+	is "$(jq -c '.metrics[] | [.name, .unit, .per, .source, .ok]' out)" '["docker.cpu","%","container","engine:local",true]
+["docker.cpu","%","container","engine:local",true]
+["docker.memory","bytes","container","engine:local",true]
+["docker.memory","bytes","container","engine:local",true]'
+	is "$(jq -r '.metrics[].id' out | sort -u)" "$(printf '%s\n' "$busy" "$idle" | sort)"
+	jq -en "$(value docker.cpu "$busy") > 10 and $(value docker.cpu "$busy") < 500 and $(value docker.cpu "$idle") * 5 < $(value docker.cpu "$busy")"
+	jq -en "$(value docker.memory "$busy") < 300000000 and $(value docker.memory "$idle") * 5 < $(value docker.memory "$busy") and $(value docker.memory "$idle") > 1000"
+}
+
+@test "docker.cpu: a container that stops, or whose host does not answer, has no value, and the others have theirs" {
+	local one two
+	one=$(uses one 'trap exit TERM; sleep 10000 & wait')
+	two=$(uses two 'trap exit TERM; sleep 10000 & wait')
+	printf '%s\n' '[host "local"]' "url = $DOCKER_HOST" '[host "far"]' 'url = tcp://127.0.0.1:1' >"$AUTOSCALE_CONF"
+	as-inspect web >seen
+	api POST "/containers/$two/kill" >/dev/null
+	jq -c '.observed.containers += [.observed.containers[0] | .host = "far" | .id = "f" * 64, (.host = "gone" | .id = "e" * 64)]' seen |
+		as-sample --over 10ms >out
+	is "$(value docker.memory "$two")$(value docker.cpu "$two")" nullnull
+	jq -en "$(value docker.memory "$one") > 1000 and $(value docker.cpu "$one") < 100"
+	is "$(jq -r '.metrics[] | select(.name == "docker.cpu" and .ok == false).message' out | sort)" \
+		"host \"gone\" is not configured: add a [host \"gone\"] section
+host far: cannot connect to http://127.0.0.1:1: Connection refused (is the engine running? is its url, or DOCKER_HOST, right?)
+host local: container ${two::12} does not run"
+}
+
+@test "docker.cpu: hundreds of records at once, each with both metrics, come through" {
+	uses one 'trap exit TERM; sleep 10000 & wait' >/dev/null
+	as-inspect web >seen
+	for _ in {1..150}; do cat seen; done | as-sample --over 10ms >out
+	is "$(jq -c '.metrics | map([.name, .ok])' out | sort | uniq -c | tr -s ' ')" ' 150 [["docker.cpu",true],["docker.memory",true]]'
+}
+
+@test "docker.cpu: without observed there is nothing to measure, and it says what to put before it" {
+	run -0 as-sample < <(asks docker.cpu)
+	none 'put as-inspect before as-sample'
+}
+
+@test "what nothing measures is told as missing, with what there is" {
+	run -0 as-sample < <(asks docker.cup)
+	none 'nothing measures "docker.cup": an engine tells docker.cpu and docker.memory'
+	run -0 as-sample < <(asks 'cpu')
+	none 'nothing measures "cpu": known are lb.connections,'
 }

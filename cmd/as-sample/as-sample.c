@@ -277,9 +277,12 @@ int main(int argc, char **argv)
 		return front_fail(&s->f, &err);
 	}
 	if (engine_hosts_init(&s->hosts, &s->f.conf, &err) < 0 || balancers_init(s, &err) < 0)
+	if (engine_hosts_init(&s->hosts, &s->f.conf, &err) < 0 || balancers_init(s, &err) < 0 ||
+	    prometheus_init(s, &err) < 0)
 		return front_fail(&s->f, &err);
 	done = front_filter_together(&s->f, s->hosts.tasks, each, s, false);
 	balancers_release(s);
+	prometheus_release(s);
 	engine_hosts_release(&s->hosts);
 	conf_release(&s->f.conf);
 	return done;

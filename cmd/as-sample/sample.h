@@ -32,14 +32,16 @@ struct reading {
 	const char *why;    /* NULL: it is good; else it has no value, and this is the reason */
 };
 
-struct balancers; /* balancer.c */
+struct balancers;  /* balancer.c */
+struct prometheus; /* prometheus.c */
 
 struct sampler {
 	struct front f;
 	struct engine_hosts hosts; /* and the tasks */
 	struct balancers *balancers;
-	int64_t over_ms;       /* how long rates are measured */
-	bool connections_only; /* --connections: only what the choice of a victim needs */
+	struct prometheus *prometheus; /* NULL: none is configured */
+	int64_t over_ms;               /* how long rates are measured */
+	bool connections_only;         /* --connections: only what the choice of a victim needs */
 };
 
 struct sampling {
@@ -72,6 +74,8 @@ void sample_balancers(struct sampling *m);
 /* engine.c: docker.cpu, docker.memory. */
 void sample_engine(struct sampling *m, const struct metric *metric);
 /* prometheus.c: prometheus:QUERY. */
+int prometheus_init(struct sampler *s, struct err *err);
+void prometheus_release(struct sampler *s);
 void sample_prometheus(struct sampling *m, const struct metric *metric);
 /* program.c: exec:PROGRAM. */
 void sample_program(struct sampling *m, const struct metric *metric);

@@ -169,6 +169,16 @@ static bool set_up(struct http *h, const struct http_target *t)
 	return good;
 }
 
+static bool set_up_login(CURL *c, const struct http_target *t)
+{
+	if (t->token)
+		return curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER) == CURLE_OK &&
+		       curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, t->token) == CURLE_OK;
+	return !t->user || (curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC) == CURLE_OK &&
+	                    curl_easy_setopt(c, CURLOPT_USERNAME, t->user) == CURLE_OK &&
+	                    curl_easy_setopt(c, CURLOPT_PASSWORD, t->password ? t->password : "") == CURLE_OK);
+}
+
 static char *copy_text(const char *s) { return strdup(s ? s : ""); }
 
 struct http *http_new(const struct http_target *t, struct err *err)
@@ -198,7 +208,7 @@ struct http *http_new(const struct http_target *t, struct err *err)
 	h->ca = t->ca ? strdup(t->ca) : NULL;
 	h->cert = t->cert ? strdup(t->cert) : NULL;
 	if (h->curl && h->base && h->where && h->name && h->hint && !h->header == !t->header && !h->ca == !t->ca &&
-	    !h->cert == !t->cert && set_up(h, t))
+	    !h->cert == !t->cert && set_up(h, t) && set_up_login(h->curl, t))
 		return h;
 bad:
 	(void)err_set(err, ERR_TEMPORARY, "%s: out of memory", t->name);

@@ -19,11 +19,13 @@ struct http_target {
 	struct dial *dial;           /* what makes the connections instead; held; NULL: nothing, as usual */
 	const char *base;            /* "http://localhost" or "https://10.0.0.5:2376": scheme, host and port, no path */
 	const char *ca, *cert, *key; /* PEM files; with https the peer is always verified */
-	const char *name;            /* what messages call the peer: "host edge-1" */
-	const char *hint;            /* what to look at when it cannot be reached: "is the engine running?"; may be NULL */
-	const char *header;          /* a header of the answer to keep for http_header; may be NULL */
-	long connect_ms, call_ms;    /* 0: HTTP_CONNECT_MS, HTTP_CALL_MS */
-	struct tasks *tasks;         /* a call from within a task suspends that task only; NULL: calls simply wait */
+	/* Secrets that each request carries, RFC 7617 and RFC 6750: name and password, or a token; NULL: none. */
+	const char *user, *password, *token;
+	const char *name;         /* what messages call the peer: "host edge-1" */
+	const char *hint;         /* what to look at when it cannot be reached: "is the engine running?"; may be NULL */
+	const char *header;       /* a header of the answer to keep for http_header; may be NULL */
+	long connect_ms, call_ms; /* 0: HTTP_CONNECT_MS, HTTP_CALL_MS */
+	struct tasks *tasks;      /* a call from within a task suspends that task only; NULL: calls simply wait */
 };
 
 /* Copies the target. NULL: CONFIG (a path that cannot be a socket's), TEMPORARY (memory). */

@@ -1,5 +1,6 @@
 #include "engine/doc.h"
 
+#include "base/clock.h"
 #include "base/convention.h"
 
 #include <stdio.h>
@@ -36,6 +37,31 @@ const char *doc_str(const json_t *doc, const char *path) { return json_string_va
 int64_t doc_int(const json_t *doc, const char *path) { return json_integer_value(doc_get(doc, path)); }
 
 bool doc_true(const json_t *doc, const char *path) { return json_is_true(doc_get(doc, path)); }
+
+/* What clock_parse cuts off. */
+static int64_t below_ms(const char *time)
+{
+	const char *p = strchr(time, '.');
+	int64_t ns = 0, scale = 100000;
+
+	for (int i = 1; p && p[i] >= '0' && p[i] <= '9' && i <= 9; i++)
+		if (i > 3) {
+			ns += (p[i] - '0') * scale;
+			scale /= 10;
+		}
+	return ns;
+}
+
+bool doc_time_ns(const char *text, int64_t *ns)
+{
+	const int64_t most = INT64_MAX / 1000000 - 1;
+	int64_t ms;
+
+	if (!text || !clock_parse(text, &ms) || ms > most || ms < -most)
+		return false;
+	*ns = ms * 1000000 + below_ms(text);
+	return true;
+}
 
 const char *doc_name(const json_t *inspect)
 {

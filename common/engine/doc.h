@@ -18,6 +18,7 @@ json_t *doc_get(const json_t *doc, const char *path);
 const char *doc_str(const json_t *doc, const char *path);
 int64_t doc_int(const json_t *doc, const char *path);
 bool doc_true(const json_t *doc, const char *path);
+bool doc_time_ns(const char *text, int64_t *ns); /* UTC since the epoch; false: it is no time */
 
 const char *doc_name(const json_t *inspect); /* without the slash; "" when it has none */
 const char *doc_label(const json_t *inspect, const char *name);

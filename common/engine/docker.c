@@ -7,6 +7,7 @@
 #include "engine/events.h"
 #include "engine/exec.h"
 #include "engine/images.h"
+#include "engine/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -379,6 +380,13 @@ static int docker_exec(struct engine *e, const char *id, const char *const *argv
 	return whole_id(e, id, whole, err) < 0 ? -1 : exec_run(e->api, e->tasks, whole, argv, out, status, err);
 }
 
+static int docker_stats(struct engine *e, const char *id, struct engine_stats *out, struct err *err)
+{
+	char whole[DOC_ID + 1];
+
+	return whole_id(e, id, whole, err) < 0 ? -1 : stats_take(e->api, whole, out, err);
+}
+
 const struct engine_driver engine_docker = {
 	.name = "docker",
 	.open = docker_open,
@@ -408,4 +416,5 @@ const struct engine_driver engine_docker = {
 	.network_exists = docker_network_exists,
 	.signal = docker_signal,
 	.exec = docker_exec,
+	.stats = docker_stats,
 };

@@ -55,6 +55,14 @@ struct engine_scale {
 /* "already", "2 -> 5", or "" when the number was right, but not yet what runs. */
 void engine_scale_said(const struct engine_scale *s, char out[ENGINE_SCALE_SAID]);
 
+/* What a container uses, at one moment. */
+struct engine_stats {
+	int64_t at_ns;  /* of the engine's clock */
+	int64_t cpu_ns; /* processor time since its start; -1: not told */
+	int64_t
+		memory; /* bytes, without the file cache that is given back first (Podman 4 counts that too); -1: not told */
+};
+
 struct engine_driver {
 	const char *name; /* "docker" */
 	/* Connects lazily: the first call that fails says why. host and tasks (may be NULL) live longer than it. */
@@ -114,6 +122,8 @@ struct engine_driver {
 	 * and standard error is added to *out. The usual limit of a call is its own. */
 	int (*exec)(struct engine *e, const char *id, const char *const *argv, struct buf *out, int *status,
 	            struct err *err);
+	/* One look at a container that runs. CONFLICT: it does not. NOT_FOUND: also a swarm's that runs on another node. */
+	int (*stats)(struct engine *e, const char *id, struct engine_stats *out, struct err *err);
 	/* NULL for an engine that has single containers. REFUSED: a service without a number of its own. */
 	int (*scale)(struct engine *e, struct engine_scale *s, struct err *err);
 };

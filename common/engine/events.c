@@ -1,7 +1,6 @@
 /* GET /events: one JSON object a line for as long as both want. Source: Docker Engine API, "Monitor events". */
 #include "engine/events.h"
 
-#include "base/clock.h"
 #include "base/limits.h"
 #include "engine/doc.h"
 
@@ -92,30 +91,14 @@ int events_follow(struct api *a, struct engine_events *w, struct err *err)
 
 void events_stop(struct engine_events *w) { api_cancel(w->hand); }
 
-/* What clock_parse cuts off. */
-static int64_t below_ms(const char *time)
-{
-	const char *p = strchr(time, '.');
-	int64_t ns = 0, scale = 100000;
-
-	for (int i = 1; p && p[i] >= '0' && p[i] <= '9' && i <= 9; i++)
-		if (i > 3) {
-			ns += (p[i] - '0') * scale;
-			scale /= 10;
-		}
-	return ns;
-}
-
 int events_clock(struct api *a, int64_t *ns, struct err *err)
 {
 	json_t *info = NULL;
-	int64_t ms;
 
+	*ns = 0;
 	if (api_json_done(api_call(a, err, "GET", NULL, 0, "/info"), 200, &info, err) < 0)
 		return -1;
-	const char *text = doc_str(info, "SystemTime");
-	const bool good = text && clock_parse(text, &ms) && ms > 0;
-	*ns = good ? ms * 1000000 + below_ms(text) : 0;
+	const bool good = doc_time_ns(doc_str(info, "SystemTime"), ns) && *ns > 0;
 	json_decref(info);
 	return good ? 0 : err_set(err, ERR_REMOTE, "host %s: the engine does not tell its time", api_host(a));
 }

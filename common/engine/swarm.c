@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "engine/doc.h"
+#include "engine/stats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -349,6 +350,20 @@ static int refuse_exec(struct engine *e, const char *id, const char *const *argv
 	return refuse(e, err);
 }
 
+/* A manager's own engine knows the containers of its own node only. */
+static int swarm_stats(struct engine *e, const char *id, struct engine_stats *out, struct err *err)
+{
+	if (!doc_is_hex(id, DOC_ID))
+		return err_set(err, ERR_NOT_FOUND, "host %s: task %.40s has no container yet", api_host(e->api), id);
+	if (stats_take(e->api, id, out, err) == 0)
+		return 0;
+	return err->code != ERR_NOT_FOUND
+	           ? -1
+	           : err_set(err, ERR_NOT_FOUND,
+	                     "host %s: container %.12s is not on this node: add a [host] for the engine of its own",
+	                     api_host(e->api), id);
+}
+
 const struct engine_driver engine_swarm = {
 	.name = "swarm",
 	.open = swarm_open,
@@ -373,5 +388,6 @@ const struct engine_driver engine_swarm = {
 	.network_exists = refuse_volume_or_network,
 	.signal = refuse_signal,
 	.exec = refuse_exec,
+	.stats = swarm_stats,
 	.scale = swarm_scale,
 };
