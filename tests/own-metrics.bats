@@ -45,6 +45,9 @@ none() {
 	has "$(jq -r '.metrics[0].message' <<<"$output")" "$1"
 }
 
+# no_values N: there are so many measurements, and none of them has a value
+no_values() { is "$(jq -c '[(.metrics | length), (.metrics | map([.value, .ok]) | unique)]' <<<"$output")" "[$1,[[null,false]]]"; }
+
 no_process() { ! pgrep -f "$1"; }
 
 # ---- programs ----
@@ -78,18 +81,18 @@ no_process() { ! pgrep -f "$1"; }
 }
 
 @test "exec: what is not one number is no value: nothing, words, two numbers, NaN, an object without value or with two" {
-	local n=0 text
-	program say <<<'cat '"$PWD"'/text'
+	local asked=() text
+	program say <<<"cat $PWD/text.\$1"
 	for text in '' 'twelve' '1 2' $'1\n2' NaN Infinity 0x10 +5 1. '"5"' '[5]' '{"valu":5}' '{"value":"5"}' '{"value":null}' \
 		'{"value":1,"value":2}' '{"value":1}{' '{"value":1,"per":"container"}' '{"value":1,"at":"noon"}' '{"value":1,"unit":7}' \
 		'{"value":1e99}' $'\xff'; do
-		n=$((n + 1))
-		printf '%s' "$text" >text
-		run -0 --separate-stderr as-sample < <(asks exec:say)
-		none "$PWD/programs/say prints: "
-		is "$stderr" ''
+		printf '%s' "$text" >"text.${#asked[@]}"
+		asked+=("exec:say ${#asked[@]}")
 	done
-	is "$n" 21
+	run -0 --separate-stderr as-sample < <(asks "${asked[@]}")
+	is "$stderr" ''
+	no_values 21
+	is "$(jq --arg words "$PWD/programs/say prints: " '.metrics | map(select(.message | startswith($words))) | length' <<<"$output")" 21
 }
 
 @test "exec: a status other than 0 is no value, and the last line of standard error says why" {
@@ -134,6 +137,18 @@ no_process() { ! pgrep -f "$1"; }
 	eventually 10 no_process '^sleep 432[123]$'
 }
 
+@test "exec: when as-sample itself is ended, so is the program, with all that it started" {
+	program slow <<<'sleep 4324 & sleep 4325'
+	run -75 as-sample --timeout 300ms < <(asks exec:slow)
+	eventually 10 no_process '^sleep 432[45]$'
+	as-sample < <(asks exec:slow) >out 3>&- &
+	pid=$!
+	eventually 10 pgrep -f '^sleep 4325$' >/dev/null
+	kill -KILL "$pid"
+	wait "$pid" || true
+	eventually 10 no_process '^sleep 432[45]$'
+}
+
 @test "exec: output without end is cut off, on standard output and on standard error" {
 	program yes <<<'exec yes'
 	program loud <<<'exec yes >&2'
@@ -143,16 +158,11 @@ no_process() { ! pgrep -f "$1"; }
 }
 
 @test "exec: a label runs nothing that is not in the folder, and gives no path and no option to what is" {
-	local name n=0
 	program ok <<<'echo 1'
 	mkdir programs/more && cp programs/ok programs/more/ok
-	for name in 'exec:/bin/true' 'exec:../programs/ok' 'exec:more/ok' 'exec:.' 'exec:..' 'exec:' 'exec: ' 'exec:none' 'exec:more' \
-		'exec:ok;id' 'exec:ok --out=x' 'exec:ok /etc/passwd' 'exec:ok ..' 'exec:$(id)'; do
-		n=$((n + 1))
-		run -0 as-sample < <(asks "$name")
-		is "$(jq -c '.metrics | map([.value, .ok])' <<<"$output")" '[[null,false]]' "$name"
-	done
-	is "$n" 14
+	run -0 as-sample < <(asks 'exec:/bin/true' 'exec:../programs/ok' 'exec:more/ok' 'exec:.' 'exec:..' 'exec:' 'exec: ' 'exec:none' \
+		'exec:more' 'exec:ok;id' 'exec:ok --out=x' 'exec:ok /etc/passwd' 'exec:ok ..' 'exec:$(id)')
+	no_values 14
 	run -0 as-sample < <(asks 'exec:/bin/true')
 	none "only a policy in the store may name the path /bin/true: a label names a program in $PWD/programs"
 	run -0 values < <(row "exec:$PWD/programs/more/ok --any /path")
@@ -200,18 +210,17 @@ no_process() { ! pgrep -f "$1"; }
 }
 
 @test "file: no path leads a label out of the folder, by .., by a link or from the root; a row may name any" {
-	local name n=0
+	local name asked=()
 	echo 1 >secret
 	echo 1 >files/in
 	mkdir files/sub
 	ln -s "$PWD/secret" files/link
 	ln -s "$PWD" files/away
 	for name in ../secret sub/../../secret link away/secret "$PWD/secret" /etc/passwd . .. ./in sub//in '' sub none in/; do
-		n=$((n + 1))
-		run -0 as-sample < <(asks "file:$name")
-		is "$(jq -c '.metrics | map([.value, .ok])' <<<"$output")" '[[null,false]]' "$name"
+		asked+=("file:$name")
 	done
-	is "$n" 14
+	run -0 as-sample < <(asks "${asked[@]}")
+	no_values 14
 	run -0 values < <(row "file:$PWD/secret")
 	is "$output" 1
 	run -0 as-sample < <(row file:/etc/passwd)

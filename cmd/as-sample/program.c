@@ -147,28 +147,65 @@ static int open_input(struct program *p, struct err *err)
 	return err_set(err, ERR_TEMPORARY, "no file for a program's input: %s", strerror(errno));
 }
 
-/* In the child, between fork and exec: nothing but system calls. */
-static void become(const struct program *p, int out, int errors, pid_t parent)
+/* The child becomes the program. From here to its exec: nothing but system calls, as between any fork and exec. */
+static void become(const struct program *p, int out, int errors)
 {
 	sigset_t none;
 
-	(void)setpgid(0, 0);
-	/* Where we are killed, it shall not go on for good. */
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(126);
 	if (dup2(p->in, 0) < 0 || dup2(out, 1) < 0 || dup2(errors, 2) < 0 || chdir("/") < 0)
 		_exit(126);
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
 	(void)close_range(3, ~0U, 0);
 #endif
 	(void)signal(SIGPIPE, SIG_DFL);
+	(void)signal(SIGTERM, SIG_DFL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* tasks have all blocked */
 	(void)execve(p->file, p->argv, p->env);
 	const char *why = strerrordesc_np(errno);
 	(void)!write(2, why ? why : "", why ? strlen(why) : 0);
 	_exit(126);
+}
+
+static void end_group(int sig)
+{
+	(void)sig;
+	(void)kill(0, SIGKILL);
+}
+
+/* The leader of the program's group, which ends as the program does. Where we are killed, it ends the whole group:
+ * nothing shall sleep on for good that nobody waits for. */
+static void lead(const struct program *p, int out, int errors, pid_t parent)
+{
+	const struct sigaction act = {.sa_handler = end_group};
+	sigset_t term;
+	int status;
+
+	(void)setpgid(0, 0);
+	(void)sigaction(SIGTERM, &act, NULL);
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(126);
+	const pid_t pid = fork();
+	if (pid == 0)
+		become(p, out, errors);
+	if (pid < 0)
+		_exit(126);
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+	(void)close_range(0, ~0U, 0);
+#endif
+	(void)sigfillset(&term);
+	(void)sigdelset(&term, SIGTERM);
+	(void)sigprocmask(SIG_SETMASK, &term, NULL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(status)) {
+		(void)sigemptyset(&term);
+		(void)signal(WTERMSIG(status), SIG_DFL);
+		(void)sigprocmask(SIG_SETMASK, &term, NULL);
+		(void)kill(getpid(), WTERMSIG(status));
+	}
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 126);
 }
 
 static int start(struct program *p, struct err *err)
@@ -187,7 +224,7 @@ static int start(struct program *p, struct err *err)
 	}
 	p->pid = fork();
 	if (p->pid == 0)
-		become(p, out[1], errors[1], self);
+		lead(p, out[1], errors[1], self);
 	const int why = errno;
 	(void)close(out[1]);
 	(void)close(errors[1]);
