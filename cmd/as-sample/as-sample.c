@@ -276,7 +276,6 @@ int main(int argc, char **argv)
 		(void)err_set(&err, ERR_USAGE, "--over is at least 100ms: a rate over less says nothing");
 		return front_fail(&s->f, &err);
 	}
-	if (engine_hosts_init(&s->hosts, &s->f.conf, &err) < 0 || balancers_init(s, &err) < 0)
 	if (engine_hosts_init(&s->hosts, &s->f.conf, &err) < 0 || balancers_init(s, &err) < 0 ||
 	    prometheus_init(s, &err) < 0)
 		return front_fail(&s->f, &err);
