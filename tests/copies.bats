@@ -742,7 +742,7 @@ podman() { DOCKER_HOST=$AS_RIG_PODMAN_HOST API_SOCKET=${AS_RIG_PODMAN_HOST#unix:
 	podman docker run -d --name t2 --network none --label autoscale.service=shop webapp:1 >/dev/null
 	podman as-inspect shop | jq -c '.policy = {target: {"docker.cpu": 50, "docker.memory": 1}}' >"$AT/seen"
 	podman docker stop -t 0 t2 >/dev/null
-	podman as-sample --over 50ms <"$AT/seen" >"$AT/out"
+	podman as-sample --over 100ms <"$AT/seen" >"$AT/out"
 	gone=$(podman api GET /containers/t2/json | jq -r .Id)
 	is "$(jq -c '.metrics | map([.name, .ok, .value > 1000]) | sort' "$AT/out")" '[["docker.cpu",false,false],["docker.cpu",true,false],["docker.memory",false,false],["docker.memory",true,true]]'
 	is "$(jq -r '.metrics | map(select(.ok == false).message) | unique[]' "$AT/out")" "host local: container ${gone::12} does not run"

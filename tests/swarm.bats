@@ -77,12 +77,12 @@ planned() { as-inspect web | jq -c '.alert = {action: "'"$1"'", count: '"${2:-0}
 	service web 2
 	as-inspect web | jq -c '.policy = {target: {"docker.memory": 1, "docker.cpu": 50}}' >"$BATS_TEST_TMPDIR/seen"
 	away=$(API_SOCKET=${AS_RIG_DOCKER2_HOST#unix://} api GET /containers/json | jq -r '.[0].Id')
-	run -0 as-sample --over 10ms <"$BATS_TEST_TMPDIR/seen"
+	run -0 as-sample --over 100ms <"$BATS_TEST_TMPDIR/seen"
 	is "$(jq -c '.metrics | map([.name, .ok]) | sort' <<<"$output")" '[["docker.cpu",false],["docker.cpu",true],["docker.memory",false],["docker.memory",true]]'
 	is "$(jq -r '.metrics | map(select(.ok == false)) | unique_by(.id)[] | .id, .message' <<<"$output")" \
 		"$away"$'\n'"host cluster: container ${away::12} is not on this node: add a [host] for the engine of its own"
 	conf "[host \"node-2\"]"$'\n'"url = $AS_RIG_DOCKER2_HOST"
-	run -0 as-sample --over 10ms <"$BATS_TEST_TMPDIR/seen"
+	run -0 as-sample --over 100ms <"$BATS_TEST_TMPDIR/seen"
 	is "$(jq -c '.metrics | map([.name, .ok]) | sort' <<<"$output")" '[["docker.cpu",true],["docker.cpu",true],["docker.memory",true],["docker.memory",true]]'
 }
 
