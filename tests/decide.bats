@@ -207,3 +207,22 @@ plan() { rec "$1" | as-decide | jq -r '.plan | "\(.op) \(.from) \(.to)"'; }
 	is "$(wc -l <"$BATS_TEST_TMPDIR/out")" "$(wc -l <"$BATS_TEST_TMPDIR/in")"
 	is "$(jq -r 'select(.plan.op != .expect.op or .plan.to != .expect.to) | "\(.expect): \(.plan.reason)"' "$BATS_TEST_TMPDIR/out")" ''
 }
+
+@test "a line that is no JSON scales nothing, whatever it seems to say" {
+	run -65 --separate-stderr as-decide < <(printf '{"service":"web","action":"down"\n<html>0 cores</html>\n')
+	is "$output" ''
+}
+
+@test "a metric that is missing is named in the reason, with what its source said" {
+	run -0 as-decide < <(rec "$(copies 2) | del(.alert) | .policy.target = {\"lb.connections\": 100} |
+		.metrics = [{name: \"lb.connections\", value: null, per: \"service\", source: \"lb:edge\", ok: false, message: \"no answer within 10 s\"}]")
+	is "$(jq -r '.plan | "\(.op) \(.want) \(.reason)"' <<<"$output")" \
+		'none 3 3 stays: lb.connections is missing (no answer within 10 s), on_missing hold (default)'
+}
+
+@test "metrics move the count, and the reason says which, from which target, and what capped it" {
+	run -0 as-decide < <(rec "$(copies 2) | del(.alert) | .policy.target = {\"lb.connections\": 100} | .policy.from.target = \"label\" |
+		.metrics = [{name: \"lb.connections\", value: 196, per: \"replica\", ok: true}]")
+	is "$(jq -r .plan.reason <<<"$output")" '3 -> 5: lb.connections 196 per replica, target 100 (label); capped by max 5 (label)'
+	is "$(jq .plan.want <<<"$output")" 6
+}

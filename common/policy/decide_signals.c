@@ -289,7 +289,7 @@ static void find_want(struct decision *d, struct signal *s)
 {
 	if (!s->target)
 		set_missing(s, "its target is not above 0");
-	else if (!s->here)
+	else if (!s->here && !s->missing)
 		set_missing(s, "it was not measured");
 	if (s->missing)
 		want_fallback(d, s);

@@ -71,6 +71,17 @@ static const struct row edges[] = {
 	{"orbiter: 2 - 2 is min, not 0", .n = 2, .policy = "'min':1,'step_down':'2'", .alert = ALERT("scale-down", ""),
      .to = 1},
 	{"openfaas: 20% of 1 is not 0", .n = 1, .policy = "'step_up':'20%'", .alert = ALERT("scale-up", ""), .to = 2},
+	{"swarm-autoscaler: to begin is no reason to go to min", .n = 5, .policy = "'min':1", .to = 5},
+	{"nor is it under load", .n = 5, .policy = "'min':1," T("1"), .metrics = TOTAL("5"), .to = 5},
+	{"docker-swarm-autoscaler: without a min it does not walk to 0", .n = 2, .policy = "'min':null,'step_down':'2'",
+     .alert = ALERT("scale-down", ""), .to = 1},
+	{"and without a max it asks for nothing", .n = 2, .policy = "'max':null", .alert = ALERT("scale-up", ""), .to = 2},
+	{"KEDA: an error with 0 to fall back to is not 0", .n = 3, .policy = T("1") ",'on_missing':0",
+     .metrics = "[" BAD("q") "]", .to = 3},
+	{"nomad-parametric: the mean of one value is that value", .n = 1, .policy = T("10"),
+     .metrics = "[" OF("0", "10") "]", .to = 1},
+	{"Nomad: a rehearsal stays within min and max", .n = 5, .policy = "'max':6,'dry_run':true,'step_up':'9'",
+     .alert = ALERT("scale-up", ""), .to = 6},
 	{"docker-scaler: a step of -3 is none", .n = 3, .policy = "'step_down':'-3'", .alert = ALERT("scale-down", ""),
      .to = 3},
 	{"paused for in: not in", .n = 3, .policy = T("1") ",'paused':'down'", .metrics = TOTAL("1"), .to = 3},
@@ -78,6 +89,8 @@ static const struct row edges[] = {
 	{"paused for out: not out", .n = 3, .policy = T("1") ",'paused':'up'", .metrics = TOTAL("9"), .to = 3},
 	{"but to min", .n = 3, .policy = T("1") ",'paused':'up','min':4", .metrics = TOTAL("9"), .to = 4},
 	{"paused for all: nothing", .n = 3, .policy = T("1") ",'paused':'all','min':4", .metrics = TOTAL("9"), .to = 3},
+
+	{"no policy asks for more than 10000", .n = 3, .policy = "'min':1000000000000,'max':5", .to = 5},
 
 	/* an alert is one more opinion */
 	{"an alert that asks for more needs no metric", .n = 3, .policy = T("1"), .alert = ALERT("scale-up", ""),
