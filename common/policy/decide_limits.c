@@ -53,6 +53,7 @@ static void grow(struct decision *d, int64_t want)
 {
 	if (!jv_is_object(jv_get(d->in->observed, "template"))) {
 		plan_say_more(d, "; there is no container of this service to copy");
+		plan_trace(d, "place", want, d->from, "nothing to copy");
 		return;
 	}
 	const int64_t made = plan_copies(d, want - d->from);
@@ -62,12 +63,15 @@ static void grow(struct decision *d, int64_t want)
 		plan_say_more(d, " (per_host %lld)", (long long)d->per_host);
 	d->to = d->from + made;
 	d->op = made ? "scale-up" : "none";
+	if (d->to != want)
+		plan_trace(d, "place", want, d->to, "no host takes more");
 }
 
 static void shrink(struct decision *d, int64_t want)
 {
 	if (d->blind) {
 		plan_say_more(d, "; a host does not answer, so nothing is removed");
+		plan_trace(d, "remove", want, d->from, "a host does not answer");
 		return;
 	}
 	const int64_t made = plan_removals(d, d->from - want);
@@ -75,6 +79,8 @@ static void shrink(struct decision *d, int64_t want)
 		plan_say_more(d, "; %lld of them are originals or protected and stay", (long long)(d->from - want - made));
 	d->to = d->from - made;
 	d->op = made ? "scale-down" : "none";
+	if (d->to != want)
+		plan_trace(d, "remove", want, d->to, "originals and protected copies stay");
 }
 
 /* What the engine restarts, and of the first of them how often by now, and why. */
@@ -140,9 +146,13 @@ static int64_t count_there(const struct decision *d)
 /* Grows or shrinks, where nobody but the limits or the metrics asks for it. */
 static void adjust(struct decision *d, int64_t want, int64_t there)
 {
-	if (want > there && d->dark)
+	if (want > d->from && there > d->from)
+		plan_trace(d, "wait", want, want > there ? want - (there - d->from) : d->from,
+		           "those that wait or are being deleted count as there");
+	if (want > there && d->dark) {
 		plan_say_more(d, "; of a host that does not answer it is not known what it has, so nothing is added");
-	else if (want > there) {
+		plan_trace(d, "place", want, d->from, "of a host it is not known what it has");
+	} else if (want > there) {
 		if (!in_vain(d))
 			grow(d, want - (there - d->from));
 	} else if (want < d->from)
