@@ -222,7 +222,7 @@ static int find_driver(const char *url)
 
 bool sql_serves(const char *url) { return find_driver(url) >= 0; }
 
-struct sql *sql_open(const char *url, struct err *err)
+static const struct sql_driver *driver_of(const char *url, struct err *err)
 {
 	const int found = find_driver(url);
 
@@ -231,21 +231,45 @@ struct sql *sql_open(const char *url, struct err *err)
 		              (int)strcspn(url, ":"), url);
 		return NULL;
 	}
-	const struct sql_driver *driver = drivers[found].driver;
-	if (!driver) {
-		const struct store_module *m = store_module(drivers[found].scheme, err);
-		if (!m)
-			return NULL;
-		driver = m->sql;
-	}
+	if (drivers[found].driver)
+		return drivers[found].driver;
+	const struct store_module *m = store_module(drivers[found].scheme, err);
+	return m ? m->sql : NULL;
+}
+
+static struct sql *open_with(const struct sql_driver *driver, const char *url, bool *there, struct err *err)
+{
 	struct sql *db = driver->open(url, err);
+
 	if (!db)
 		return NULL;
-	if (migrate(db, err) < 0) {
+	if ((there && driver->has_table(db, "schema_version", there, err) < 0) || (there && !*there) ||
+	    migrate(db, err) < 0) {
 		sql_close(db);
 		return NULL;
 	}
 	return db;
+}
+
+struct sql *sql_open(const char *url, struct err *err)
+{
+	const struct sql_driver *driver = driver_of(url, err);
+
+	return driver ? open_with(driver, url, NULL, err) : NULL;
+}
+
+struct sql *sql_open_existing(const char *url, bool *there, struct err *err)
+{
+	const struct sql_driver *driver = driver_of(url, err);
+
+	*there = true; /* until it is known that it is not */
+	if (!driver)
+		return NULL;
+	if (driver->absent && driver->absent(url)) {
+		*there = false;
+		return NULL;
+	}
+	return open_with(driver, url, there, err);
 }
 
 void sql_close(struct sql *db)

@@ -59,6 +59,8 @@ struct sql {
 };
 
 struct sql_driver {
+	/* Is there nothing yet, where opening would make it? NULL: opening makes nothing. */
+	bool (*absent)(const char *url);
 	struct sql *(*open)(const char *url, struct err *err);
 	void (*close)(struct sql *db);
 	/* ERR_CONFLICT means: a unique key is taken, and nothing else. walk: see sql_walk. */
@@ -78,6 +80,8 @@ extern const struct sql_driver sql_sqlite; /* sqlite.c */
 
 /* url: "sqlite:PATH" or a plain path, "mysql://...". Opens and brings the schema up to date. */
 struct sql *sql_open(const char *url, struct err *err);
+/* The same of one that is there. NULL with *there false, and err as it was: there is none, and none was made. */
+struct sql *sql_open_existing(const char *url, bool *there, struct err *err);
 bool sql_serves(const char *url); /* some driver here knows its scheme */
 void sql_close(struct sql *db);   /* NULL is fine */
 

@@ -432,10 +432,24 @@ static int open_file(struct sqlite *c, struct err *err)
 	return there ? read_clock(c, err) : 0;
 }
 
-static struct sql *sqlite_open(const char *url, struct err *err)
+static const char *path_of(const char *url)
 {
 	static const char scheme[] = "sqlite:";
-	const char *path = strncmp(url, scheme, sizeof scheme - 1) == 0 ? url + sizeof scheme - 1 : url;
+
+	return strncmp(url, scheme, sizeof scheme - 1) == 0 ? url + sizeof scheme - 1 : url;
+}
+
+/* One that may not be looked at is not absent. */
+static bool sqlite_absent(const char *url)
+{
+	struct stat st;
+
+	return stat(path_of(url), &st) < 0 ? errno == ENOENT || errno == ENOTDIR : S_ISREG(st.st_mode) && !st.st_size;
+}
+
+static struct sql *sqlite_open(const char *url, struct err *err)
+{
+	const char *path = path_of(url);
 
 	if (!*path || *path == ':') {
 		(void)err_set(err, ERR_CONFIG, "sqlite: needs the path of a file, such as sqlite:/var/lib/autoscale/store.db");
@@ -461,6 +475,7 @@ static struct sql *sqlite_open(const char *url, struct err *err)
 }
 
 const struct sql_driver sql_sqlite = {
+	.absent = sqlite_absent,
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.run = sqlite_run,

@@ -14,20 +14,24 @@
 
 #include "base/banned.h"
 
-struct store *store_open(const char *url, struct err *err)
+static struct store *store_on(struct sql *db, struct err *err)
 {
-	struct store *s = calloc(1, sizeof *s);
+	struct store *s = db ? calloc(1, sizeof *s) : NULL;
 
-	if (!s) {
+	if (s)
+		s->db = db;
+	else if (db)
 		(void)err_set(err, ERR_TEMPORARY, "out of memory");
-		return NULL;
-	}
-	s->db = sql_open(url, err);
-	if (!s->db) {
-		free(s);
-		return NULL;
-	}
+	if (!s)
+		sql_close(db);
 	return s;
+}
+
+struct store *store_open(const char *url, struct err *err) { return store_on(sql_open(url, err), err); }
+
+struct store *store_open_existing(const char *url, bool *there, struct err *err)
+{
+	return store_on(sql_open_existing(url, there, err), err);
 }
 
 void store_close(struct store *s)

@@ -20,6 +20,8 @@ struct store;
 
 /* url: "sqlite:PATH" or a plain path. Makes missing folders (0700) and the file (0600). */
 struct store *store_open(const char *url, struct err *err);
+/* The same of one that is there. NULL with *there false, and err as it was: there is none, and none was made. */
+struct store *store_open_existing(const char *url, bool *there, struct err *err);
 void store_close(struct store *s); /* NULL is fine */
 int64_t store_now(struct store *s);
 bool store_serves(const char *url); /* a store of this kind may be opened: SQL; an alert store may be another kind */
