@@ -53,16 +53,16 @@ void schedule_apply(struct decision *d)
 	replace_limits(d, &e);
 	d->initial = e.initial;
 	d->initial_since = e.since;
-	(void)decision_source(d, "schedule", from);
+	const char *source = decision_source(d, "schedule", from);
 	for (int i = 0; i < 2; i++) {
 		const int64_t now = i ? d->max : d->min, named = i ? e.max : e.min;
 		put_bound(was[i], sizeof was[i], i ? "max" : "min", limits[i]);
 		put_bound(is[i], sizeof is[i], i ? "max" : "min", now);
 		if (named >= 0 || now != limits[i])
-			(void)snprintf(d->limits_from[i], sizeof d->limits_from[i], "schedule (%s)", from);
+			(void)snprintf(d->limits_from[i], sizeof d->limits_from[i], "schedule (%s)", source);
 	}
 	clock_format(e.since, since);
-	plan_trace(d, "schedule", count, count, "an entry (%s) is active since %s: %s, %s instead of %s, %s%s", from, since,
+	plan_trace(d, "schedule", count, count, "an entry (%s) is active since %s: %s, %s instead of %s, %s%s", source, since,
 	           is[0], is[1], was[0], was[1],
 	           (e.min < 0 && d->min != limits[0]) || (e.max < 0 && d->max != limits[1])
 	               ? "; the one that it does not name gives way to the other"
