@@ -1,6 +1,6 @@
 /* as-policy: the policies in the store. `load` reads rows from standard input, all or none; `set` changes fields of
- * one; `get`, `list` and `rm` do what they say, `history` shows every version, `check` only tries. Every value is
- * parsed before it is stored. See as-policy(1). */
+ * one; `get`, `list` and `rm` do what they say, `history` shows every version, `check` looks for mistakes. Every value
+ * is parsed before it is stored. See as-policy(1). */
 #include "cmd/as-policy/policies.h"
 
 #include "base/clock.h"
@@ -22,10 +22,11 @@ static const struct option_row options[] = {
      "with set and rm: refuse unless the row has this version (0: is new)"},
 	{0},
 };
-static const struct command command = {"as-policy", "load, set, get, list, check or remove policies",
-                                       "load | check | list [SERVICE] | get NAME[@VERSION] | set NAME FIELD=VALUE ... |"
-                                       " rm NAME | history NAME",
-                                       options};
+static const struct command command = {
+	"as-policy", "load, set, get, list, check or remove policies",
+	"load | check [FILE ...] | list [SERVICE] | get NAME[@VERSION] | set NAME FIELD=VALUE ... |"
+	" rm NAME | history NAME",
+	options};
 
 static int print_json(struct policies *p, const json_t *v, struct err *err)
 {
@@ -87,17 +88,17 @@ static int settle(struct policies *p, int bad, struct err *err)
 }
 
 /* All of it is read and checked before the store is locked, then it is stored in one transaction. */
-static int read_rows(struct policies *p, bool store, struct err *err)
+static int load_rows(struct policies *p, struct err *err)
 {
 	json_t *rows;
 	int bad = read_input(&rows, err);
 
 	if (!bad)
 		bad = each_row(p, rows, false, err);
-	if (!bad && store && !(bad = store_begin(p->store, err)))
+	if (!bad && !(bad = store_begin(p->store, err)))
 		bad = settle(p, each_row(p, rows, true, err), err);
 	if (!bad)
-		front_say(&p->f, "%zu policies %s", json_array_size(rows), store && !p->f.dry_run ? "stored" : "are good");
+		front_say(&p->f, "%zu policies %s", json_array_size(rows), p->f.dry_run ? "are good" : "stored");
 	json_decref(rows);
 	return bad;
 }
@@ -253,13 +254,13 @@ static int run(struct policies *p, struct err *err)
 
 	if (p->expected >= 0 && strcmp(verb, "set") != 0 && strcmp(verb, "rm") != 0)
 		return err_set(err, ERR_USAGE, "--expect goes with set and rm; a row that is loaded says its own `version`");
-	if (strcmp(verb, "check") == 0 && n == 0)
-		return read_rows(p, false, err);
+	if (strcmp(verb, "check") == 0)
+		return check_files(p, args, err);
 	p->store = store_open(p->f.conf.store, err);
 	if (!p->store)
 		return -1;
 	if (strcmp(verb, "load") == 0 && n == 0)
-		return read_rows(p, true, err);
+		return load_rows(p, err);
 	if (strcmp(verb, "list") == 0 && n <= 1) {
 		p->name = args[0];
 		return store_policy_each(p->store, NULL, list_row, p, err);

@@ -26,13 +26,13 @@ json_t *row_json(const struct policy_row *p)
 }
 
 /* A field checked by its own parser, in the form that is stored. -1: err names it. New in *out. */
-static int check_field(const char *name, const json_t *value, json_t **out, struct err *err)
+int row_field(const char *name, const json_t *value, json_t **out, struct err *err)
 {
 	static const char *const families[] = {"cooldown", "window", "rate"};
 	const struct policy_field *f = policy_field(name);
 	struct buf json = BUF_INIT(4096);
-	char text[POLICY_TEXT], longer[64];
-	json_error_t why;
+	char text[POLICY_TEXT] = "", longer[64], why[200] = "";
+	json_error_t unused;
 
 	for (size_t i = 0; !f && i < sizeof families / sizeof *families; i++)
 		if (strcmp(name, families[i]) == 0) {
@@ -45,15 +45,16 @@ static int check_field(const char *name, const json_t *value, json_t **out, stru
 	const struct jv v = {dump, dump ? strlen(dump) : 0};
 	const bool good = dump && policy_text(v, text, sizeof text) && f->parse(text, &json);
 	if (good)
-		*out = json_loads(json.p, JSON_DECODE_ANY, &why);
+		*out = json_loads(json.p, JSON_DECODE_ANY, &unused);
 	else
-		(void)err_set(err, ERR_INPUT, "%s wants %s, not %s", name, f->wants, dump ? dump : "that");
+		(void)err_set(err, ERR_INPUT, "%s wants %s, not %.200s%s%s", name, f->wants, dump ? dump : "that",
+		              explain(name, text, why, sizeof why) ? ": " : "", why);
 	free(dump);
 	buf_release(&json);
 	return good && *out ? 0 : good ? err_set(err, ERR_TEMPORARY, "out of memory") : -1;
 }
 
-static bool row_member(const char *name)
+bool row_member(const char *name)
 {
 	static const char *const names[] = {"name",    "service", "type",   "priority",
 	                                    "enabled", "version", "fields", "updated_at"};
@@ -64,8 +65,18 @@ static bool row_member(const char *name)
 	return false;
 }
 
-/* The fields of a row, from `fields` and from the top level. New in *out, also when it fails. */
-static int collect_fields(const json_t *row, json_t **out, struct err *err)
+int row_limits(const json_t *fields, struct err *err)
+{
+	const int64_t min = json_integer_value(json_object_get(fields, "min"));
+	const json_t *max = json_object_get(fields, "max");
+
+	if (max && json_integer_value(max) < min)
+		return err_set(err, ERR_INPUT, "min %lld is larger than max %lld", (long long)min,
+		               (long long)json_integer_value(max));
+	return 0;
+}
+
+int row_fields(const json_t *row, json_t **out, struct err *err)
 {
 	const json_t *sources[] = {json_object_get(row, "fields"), row};
 	const char *name;
@@ -77,16 +88,11 @@ static int collect_fields(const json_t *row, json_t **out, struct err *err)
 			json_t *checked = NULL;
 			if ((i == 1 && row_member(name)) || json_is_null(value))
 				continue;
-			if (check_field(name, value, &checked, err) < 0)
+			if (row_field(name, value, &checked, err) < 0)
 				return -1;
 			(void)json_object_set_new(*out, name, checked);
 		}
-	const int64_t min = json_integer_value(json_object_get(*out, "min"));
-	const json_t *max = json_object_get(*out, "max");
-	if (max && json_integer_value(max) < min)
-		return err_set(err, ERR_INPUT, "min %lld is larger than max %lld", (long long)min,
-		               (long long)json_integer_value(max));
-	return 0;
+	return row_limits(*out, err);
 }
 
 static const char *text_or(const json_t *row, const char *name, const char *otherwise)
@@ -96,24 +102,33 @@ static const char *text_or(const json_t *row, const char *name, const char *othe
 	return text ? text : otherwise;
 }
 
-static int check_head(const json_t *row, const struct policy_row *p, struct err *err)
+int row_head(const json_t *row, struct policy_row *r, const char **member, struct err *err)
 {
 	bool known = false;
 
+	*r = (struct policy_row){
+		.name = text_or(row, "name", ""),
+		.service = text_or(row, "service", text_or(row, "name", "")),
+		.type = text_or(row, "type", ""),
+		.priority = json_integer_value(json_object_get(row, "priority")),
+		.enabled = !json_is_false(json_object_get(row, "enabled")),
+	};
+	*member = NULL;
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-		known = known || strcmp(p->type, types[i]) == 0;
+		known = known || strcmp(r->type, types[i]) == 0;
 	if (!json_is_object(row))
 		return err_set(err, ERR_INPUT, "a policy is a JSON object");
-	if (!*p->name || strlen(p->name) > 63)
+	*member = "name";
+	if (!*r->name || strlen(r->name) > 63)
 		return err_set(err, ERR_INPUT, "a policy needs a `name` of 1 to 63 bytes");
-	if (!*p->service || strlen(p->service) > 127)
-		return err_set(err, ERR_INPUT, "policy %s needs a `service`, a name or a glob", p->name);
-	if (!known)
-		return err_set(
-			err, ERR_INPUT,
-			"policy %s: type is scale-up, scale-down, service-availability, load-balancer or track, not \"%s\"",
-			p->name, p->type);
-	return 0;
+	*member = "service";
+	if (!*r->service || strlen(r->service) > 127)
+		return err_set(err, ERR_INPUT, "it needs a `service`, a name or a glob of at most 127 bytes");
+	*member = "type";
+	return known ? 0
+	             : err_set(err, ERR_INPUT,
+	                       "type is scale-up, scale-down, service-availability, load-balancer or track, not \"%s\"",
+	                       r->type);
 }
 
 /* The version that the row was read at, when it says one. A copy of a list can be loaded back into its own store as
@@ -133,20 +148,17 @@ static int read_at(struct policies *p, const json_t *row, const char *name, int6
 
 int put_row(struct policies *p, const json_t *row, bool store, struct err *err)
 {
-	struct policy_row r = {
-		.name = text_or(row, "name", ""),
-		.service = text_or(row, "service", text_or(row, "name", "")),
-		.type = text_or(row, "type", ""),
-		.priority = json_integer_value(json_object_get(row, "priority")),
-		.enabled = !json_is_false(json_object_get(row, "enabled")),
-	};
+	struct policy_row r;
+	const char *member;
 	json_t *fields = NULL;
 	char *text = NULL;
 	int64_t version, expected = p->expected;
-	int bad = check_head(row, &r, err);
+	int bad = row_head(row, &r, &member, err);
 
-	if (!bad && collect_fields(row, &fields, err) < 0)
-		bad = err_prefix(err, "policy %s", r.name);
+	if (!bad)
+		bad = row_fields(row, &fields, err);
+	if (bad && *r.name)
+		(void)err_prefix(err, "policy %s", r.name);
 	if (!bad && store && expected < 0)
 		bad = read_at(p, row, r.name, &expected, err);
 	r.actor = p->actor;
