@@ -258,6 +258,7 @@ p.json:1: a: min 5 is larger than max 3'
 		  "max": 6,
 		  "cooldown": 9, "grace": 4}
 		{"name": "other", "service": "api", "max": 6}
+		{"name": "target", "service": "web", "target": {"lb.connections": 100}}
 	END
 	finds 1 <<-'END'
 		p.json:2: all: max: label autoscale.max of service web overrides it
@@ -274,12 +275,12 @@ p.json:1: a: min 5 is larger than max 3'
 
 # ---- schedules at work ----
 
-# planned NOW RUNNING POLICY: the reconciling plan's count and reason.
+# planned NOW RUNNING POLICY [HISTORY]: the reconciling plan's count and reason.
 planned() {
-	jq -nc --arg now "$1" --argjson n "$2" --argjson policy "$3" '{v: 1, id: "x", now: $now, service: "web",
+	jq -nc --arg now "$1" --argjson n "$2" --argjson policy "$3" --argjson history "${4:-{\}}" '{v: 1, id: "x", now: $now, service: "web",
 		observed: {hosts: [{name: "h", ok: true}], template: {name: "web", host: "h"}, containers: [range($n) |
 			{id: "\(.)", name: "web-\(.)", host: "h", state: "running", ready: true, index: ., copy: (. > 0)}]},
-		policy: $policy, history: {}}' | as-decide | jq -r '.plan | "\(.from) -> \(.to) \(.reason)"'
+		policy: $policy, history: $history}' | as-decide | jq -r '.plan | "\(.from) -> \(.to) \(.reason)"'
 }
 
 @test "a schedule's min holds from its start to its end, by the clocks of its zone, and the reason says so" {
@@ -297,6 +298,25 @@ planned() {
 	policy='{"min":1,"max":9,"schedule":"daily 08:00-18:00 UTC min=10 max=100 initial=50"}'
 	has "$(planned 2026-11-24T09:00:00Z 3 "$policy")" '3 -> 50 '
 	has "$(planned 2026-11-24T09:00:00Z 120 "$policy")" '120 -> 100 '
+	has "$(planned 2026-11-24T07:59:59Z 3 "$policy")" '3 -> 3 '
+	before='{"last_out":"2026-11-24T07:59:59.999Z","last_in":null}' after='{"last_out":null,"last_in":"2026-11-24T08:00:00Z"}'
+	has "$(planned 2026-11-24T12:00:00Z 12 "$policy" "$before")" '12 -> 50 '
+	has "$(planned 2026-11-24T12:00:00Z 12 "$policy" "$after")" '12 -> 12 '
+	has "$(planned 2026-11-25T08:00:00Z 12 "$policy" "$after")" '12 -> 50 ' # the next day is another time
+}
+
+@test "a schedule that names one limit leaves the other, and where they cross its own wins" {
+	policy='{"min":2,"max":4,"schedule":"daily 08:00-12:00 UTC min=6; daily 12:00-18:00 UTC max=1","from":{"schedule":"db:web@3","min":"label","max":"label"}}'
+	run -0 planned 2026-11-24T09:00:00Z 3 "$policy"
+	has "$output" '3 -> 6 '
+	has "$output" '(schedule (db:web@3))'
+	has "$(planned 2026-11-24T09:00:00Z 9 "$policy")" '9 -> 6 '
+	run -0 planned 2026-11-24T13:00:00Z 3 "$policy"
+	has "$output" '3 -> 1 '
+	has "$output" 'max 1 (schedule (db:web@3))'
+	has "$(planned 2026-11-24T19:00:00Z 9 "$policy")" '9 -> 4 '
+	run -0 planned 2026-11-24T09:00:00Z 3 "${policy/08:00/8}"
+	has "$output" '3 -> 3 '
 }
 
 @test "a label's schedule goes not above the operator's max_replicas; one of an unknown zone gives way, with a warning" {

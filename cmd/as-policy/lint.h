@@ -23,6 +23,7 @@ struct lint_row {
 	char *fields;    /* as they are stored; NULL: it would not load */
 	int64_t version; /* that it says it has; -1: none */
 	bool replaced;   /* by a later one of its name */
+	bool label_max;  /* a remembered service for which it holds has its max by a label or variable */
 	char name[80];   /* for messages: also that of one without a name */
 	char from[96];   /* "policy NAME": as a source of fields */
 };

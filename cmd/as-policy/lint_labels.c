@@ -69,7 +69,7 @@ static int each_spec(void *ctx, const struct spec_row *spec, struct err *err)
 	    jv_scan(spec->spec, strlen(spec->spec), &template, NULL, 0, NULL, &unused) < 0)
 		return 0;
 	for (size_t i = 0; i < l->nrows; i++) {
-		const struct lint_row *row = &l->rows[i];
+		struct lint_row *row = &l->rows[i];
 		if (!row->file || !lint_holds(row) || !policy_matches(row->head.service, spec->service))
 			continue;
 		const struct policy_source sources[] = {
@@ -81,8 +81,12 @@ static int each_spec(void *ctx, const struct spec_row *spec, struct err *err)
 		     .object = {row->fields, strlen(row->fields)}}};
 		buf_reset(&labels->policy);
 		(void)policy_resolve(sources, 3, &limits, &labels->policy, &unused); /* one that crosses is told of elsewhere */
-		if (!labels->policy.failed)
-			say_shadowed(l, row, spec->service, template, (struct jv){labels->policy.p, labels->policy.n});
+		if (labels->policy.failed)
+			continue;
+		const struct jv policy = {labels->policy.p, labels->policy.n};
+		const struct jv from = jv_path(policy, "from.max");
+		row->label_max = row->label_max || jv_is(from, "label") || jv_is(from, "variable");
+		say_shadowed(l, row, spec->service, template, policy);
 	}
 	return 0;
 }

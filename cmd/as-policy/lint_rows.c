@@ -193,7 +193,7 @@ static void check_merged(struct lint *l, const struct lint_row *row, struct jv p
 	const bool min = jv_is(jv_get(from, "min"), row->from), max = jv_is(jv_get(from, "max"), row->from);
 	if (refused && (max || (min && !told_by_max(row, from, v, n))))
 		lint_say(l, row, max ? "max" : "min", false, "%s", refused->message);
-	if (jv_is(jv_get(from, "target"), row->from) && !jv_here(jv_get(policy, "max")) &&
+	if (jv_is(jv_get(from, "target"), row->from) && !jv_here(jv_get(policy, "max")) && !row->label_max &&
 	    (!jv_str(jv_get(policy, "schedule"), text, sizeof text) || !strstr(text, " max=")))
 		lint_say(l, row, "target", false, "target without max: nothing scales up");
 }
