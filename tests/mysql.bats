@@ -56,6 +56,15 @@ within() {
 	is "$(as-fetch-alerts --dead | jq -c '[.attempts, .error]')" '[5,"engine is down"]'
 }
 
+@test "as-policy check makes no tables, and compares with the policies where there are some" {
+	run -0 as-policy check <<<'{"name":"web","max":3}'
+	is "$output" ''
+	is "$(sql 'show tables' as_test)" ''
+	as-policy set all service='*' priority=9 max=4
+	run -1 as-policy check <<<'{"name":"web","max":3}'
+	is "$output" '-:1: web: it never wins: all that it sets is set by policy all'
+}
+
 @test "the trail: an intent is resumed, done once, told in history, and the chain is verified" {
 	plan 0 | as-audit --intent >"$BATS_TEST_TMPDIR/r"
 	is "$(plan 0 | as-audit --intent | jq -r .intent.state)" resumed
