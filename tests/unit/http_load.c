@@ -3,13 +3,13 @@
  *   http_load serve [MS ...]   An HTTP server for each MS, on a port of its own at every loopback address, so that
  *       127.0.0.2, 127.0.0.3 and so on are as many containers. It listens after MS milliseconds, at -1 never. Prints
  *       the ports. An answer is the last two bytes of the address as a number. A request for /wait/MS is answered so
- *       much later; /hits is how many requests that address got, without those for / and for itself; after /gone the
- *       address resets every connection, as a removed container's.
+ *       much later, one for /status/N with that status; /hits is how many requests that address got, without those
+ *       for / and for itself; after /gone the address resets every connection, as a removed container's.
  *   http_load work PORT MS   One such server at PORT, which works on one request at a time, MS milliseconds on each; /,
  *       /hits and /wait it answers beside that. Of K clients that ask again at once, each waits K times MS for an
  *       answer, and at N servers that all have work K / N times MS, whoever of them has how many.
- *   http_load clients PORT keep|close [COUNT [PAUSE_MS [PATH]]]   Clients (8, that pause 15 ms) that POST PATH (/x) to
- * 127.0.0.1, with connections that are kept or not, until SIGTERM. Then prints
+ *   http_load clients PORT keep|close [COUNT [PAUSE_MS [PATH]]]   Clients (8, that pause 15 ms) that POST PATH (/x)
+ *       to 127.0.0.1, with connections that are kept or not, until SIGTERM. Then prints
  *       {"answered":900,"failed":1,"why":{"502":1},"rate":450,"by":{"2":{"n":900,"first":MS,"last":MS}}}
  *       where `by` has who answered, when its first answer had come, and when the last request that it answered was
  *       sent (milliseconds since 1970). Anything but a whole 200 within 5 s has failed.
@@ -80,10 +80,12 @@ static void drop(struct conn *c)
 static void answer(struct conn *c)
 {
 	char out[128], body[24];
-	const bool asked = strncmp(strchr(c->in, ' ') + 1, "/hits ", 6) == 0;
+	const char *path = strchr(c->in, ' ') + 1;
+	const bool asked = strncmp(path, "/hits ", 6) == 0;
+	const long status = strncmp(path, "/status/", 8) == 0 ? strtol(path + 8, NULL, 10) : 200;
 
 	const int len = snprintf(body, sizeof body, "%ld\n", asked ? hits[c->number] : (long)c->number);
-	const int n = snprintf(out, sizeof out, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s", len,
+	const int n = snprintf(out, sizeof out, "HTTP/1.1 %ld OK\r\nContent-Length: %d\r\n%s\r\n%s", status, len,
 	                       c->last ? "Connection: close\r\n" : "", body);
 	c->due = 0;
 	c->n = 0;
