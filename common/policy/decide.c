@@ -117,8 +117,10 @@ static int64_t wanted(struct decision *d, const char *action, struct err *err)
 	int64_t count;
 
 	if (strcmp(action, "set") == 0) {
-		if (!jv_int(jv_get(d->in->alert, "count"), &count) || count < 0 || count > REPLICAS_MAX)
-			return err_set(err, ERR_REFUSED, "action \"set\" needs `count`, a number from 0 to %d", REPLICAS_MAX);
+		if (!jv_int(jv_get(d->in->alert, "count"), &count) || count < 0 || count > REPLICAS_MAX) {
+			plan_say(d, "action \"set\" needs `count`, a number from 0 to %d", REPLICAS_MAX);
+			return err_set(err, ERR_REFUSED, "%s", d->reason);
+		}
 		plan_say(d, "the alert sets %lld", (long long)count);
 		plan_trace(d, "set", d->from, count, "the alert's count");
 		return count;

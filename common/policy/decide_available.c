@@ -1,6 +1,7 @@
 /* Service availability: what is stopped is started, what was deleted is made again, what is unhealthy is replaced. */
 #include "policy/decision.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -12,25 +13,26 @@ static bool room(const struct decision *d, int64_t n) { return d->max < 0 || d->
 /* Starts what is stopped, as far as max allows. Who stopped it does not matter: a stop to last is `paused`. */
 bool start_stopped(struct decision *d)
 {
-	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
-	struct jv_member m;
 	char name[NAME], why[64] = "";
+	size_t count;
 	int64_t n = 0;
 
-	if (!available(d, "start"))
+	if (!d->stopped || !available(d, "start"))
 		return false;
-	while (jv_next(&c, &m)) {
-		if (!container_stopped(m.value) || !room(d, n))
+	struct jv *v = observed_by_name(d, "containers", &count);
+	for (size_t i = 0; i < count; i++) {
+		if (!container_stopped(v[i]) || !room(d, n))
 			continue;
-		member_text(m.value, "name", name, sizeof name);
-		if (must_wait(d, name, m.value)) {
+		member_text(v[i], "name", name, sizeof name);
+		if (must_wait(d, name, v[i])) {
 			d->waiting++;
 			continue;
 		}
-		plan_target(&d->start, m.value);
-		container_cause(m.value, why, sizeof why);
+		plan_target(&d->start, v[i]);
+		container_cause(v[i], why, sizeof why);
 		n++;
 	}
+	free(v);
 	if (!n)
 		return false;
 	d->op = "start";
@@ -44,21 +46,21 @@ bool start_stopped(struct decision *d)
  * there still. */
 bool recreate_missing(struct decision *d)
 {
-	struct jv_cursor c = jv_each(jv_get(d->in->observed, "remembered"));
-	struct jv_member m;
 	char name[NAME], host[NAME];
+	size_t count;
 	int64_t n = 0;
 
 	if (!available(d, "recreate"))
 		return false;
-	while (jv_next(&c, &m)) {
-		member_text(m.value, "name", name, sizeof name);
-		member_text(m.value, "host", host, sizeof host);
-		if (room(d, n) && may_settle(d, name, m.value)) {
+	struct jv *v = observed_by_name(d, "remembered", &count);
+	for (size_t i = 0; i < count; i++) {
+		member_text(v[i], "name", name, sizeof name);
+		member_text(v[i], "host", host, sizeof host);
+		if (room(d, n) && may_settle(d, name, v[i])) {
 			d->waiting++;
 			continue;
 		}
-		if (!jv_is_true(jv_get(m.value, "missing")) || !room(d, n) || !host_answers(d, host))
+		if (!jv_is_true(jv_get(v[i], "missing")) || !room(d, n) || !host_answers(d, host))
 			continue;
 		if (must_wait(d, name, (struct jv){0})) {
 			d->waiting++;
@@ -67,6 +69,7 @@ bool recreate_missing(struct decision *d)
 		plan_create(d, name, host, "", -1);
 		n++;
 	}
+	free(v);
 	if (!n)
 		return false;
 	d->op = "recreate";
@@ -76,20 +79,18 @@ bool recreate_missing(struct decision *d)
 	return true;
 }
 
-/* The unhealthy copies that may go now, at most `limit` of them. */
-static int64_t find_unhealthy(struct decision *d, struct jv *v, int64_t limit)
+/* The unhealthy copies that may go now, at most `limit` of them, to the front of v. */
+static int64_t find_unhealthy(struct decision *d, struct jv *v, size_t count, int64_t limit)
 {
-	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
-	struct jv_member m;
 	char name[NAME];
 	int64_t n = 0;
 
-	while (jv_next(&c, &m)) {
-		if (!container_unhealthy(m.value) || !container_removable(m.value) || n == limit)
+	for (size_t i = 0; i < count && n < limit; i++) {
+		if (!container_unhealthy(v[i]) || !container_removable(v[i]))
 			continue;
-		member_text(m.value, "name", name, sizeof name);
-		if (!must_wait(d, name, m.value))
-			v[n++] = m.value;
+		member_text(v[i], "name", name, sizeof name);
+		if (!must_wait(d, name, v[i]))
+			v[n++] = v[i];
 	}
 	return n;
 }
@@ -97,16 +98,16 @@ static int64_t find_unhealthy(struct decision *d, struct jv *v, int64_t limit)
 /* A new copy first, and once it is ready the unhealthy one goes. An original never goes: see `sick`. */
 bool replace_unhealthy(struct decision *d)
 {
-	struct jv v[REPLICAS_MAX / SURGE_PART];
-	const int64_t most = (int64_t)(sizeof v / sizeof *v);
-	int64_t limit = d->running / SURGE_PART;
+	const int64_t limit = d->running / SURGE_PART;
+	size_t count;
 
 	if (d->blind || !available(d, "replace"))
 		return false;
-	limit = limit < 1 ? 1 : limit > most ? most : limit;
-	const int64_t n = plan_copies(d, find_unhealthy(d, v, limit));
+	struct jv *v = observed_by_name(d, "containers", &count);
+	const int64_t n = plan_copies(d, find_unhealthy(d, v, count, limit < 1 ? 1 : limit));
 	for (int64_t i = 0; i < n; i++)
 		plan_target(&d->remove, v[i]);
+	free(v);
 	if (!n)
 		return false;
 	d->op = "recreate";

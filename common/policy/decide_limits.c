@@ -2,6 +2,7 @@
 #include "policy/decision.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/banned.h"
 
@@ -65,6 +66,7 @@ static void grow(struct decision *d, int64_t want)
 	d->op = made ? "scale-up" : "none";
 	if (d->to != want)
 		plan_trace(d, "place", want, d->to, "no host takes more");
+		plan_trace(d, "place", want, d->to, "copies that there is a place for");
 }
 
 static void shrink(struct decision *d, int64_t want)
@@ -81,24 +83,26 @@ static void shrink(struct decision *d, int64_t want)
 	d->op = made ? "scale-down" : "none";
 	if (d->to != want)
 		plan_trace(d, "remove", want, d->to, "originals and protected copies stay");
+		plan_trace(d, "remove", want, d->to, "copies that may go");
 }
 
 /* What the engine restarts, and of the first of them how often by now, and why. */
 static void say_restarting(struct decision *d)
 {
-	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
-	struct jv_member m;
 	char name[NAME], why[64];
+	size_t n;
+	struct jv *v = observed_by_name(d, "containers", &n);
 
 	plan_say_more(d, ", %lld restarted by the engine", (long long)d->restarting);
-	while (jv_next(&c, &m)) {
-		if (!member_is(m.value, "state", "restarting") || !jv_here(jv_get(m.value, "restarts")))
+	for (size_t i = 0; i < n; i++) {
+		if (!member_is(v[i], "state", "restarting") || !jv_here(jv_get(v[i], "restarts")))
 			continue;
-		member_text(m.value, "name", name, sizeof name);
-		container_cause(m.value, why, sizeof why);
-		plan_say_more(d, " (%s %lld times%s)", name, (long long)jv_int_or(jv_get(m.value, "restarts"), 0), why);
-		return;
+		member_text(v[i], "name", name, sizeof name);
+		container_cause(v[i], why, sizeof why);
+		plan_say_more(d, " (%s %lld times%s)", name, (long long)jv_int_or(jv_get(v[i], "restarts"), 0), why);
+		break;
 	}
+	free(v);
 }
 
 /* How many there are, for the reason. */
@@ -155,6 +159,11 @@ static void adjust(struct decision *d, int64_t want, int64_t there)
 	} else if (want > there) {
 		if (!in_vain(d))
 			grow(d, want - (there - d->from));
+	else if (want > there && !in_vain(d)) {
+		if (there > d->from)
+			plan_trace(d, "available", want, want - (there - d->from),
+			           "what waits or is being deleted counts as there");
+		grow(d, want - (there - d->from));
 	} else if (want < d->from)
 		shrink(d, want);
 }

@@ -21,8 +21,7 @@ static void take_index(struct indexes *x, int64_t index)
 		x->taken[index] = true;
 }
 
-/* The index in a name "SERVICE-INDEX", or -1. */
-static int64_t index_in(const char *service, const char *name)
+int64_t index_in(const char *service, const char *name)
 {
 	const size_t n = strlen(service);
 	int64_t index = 0;

@@ -2,6 +2,7 @@
 #include "policy/decision.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -152,6 +153,42 @@ void decision_read(struct decision *d)
 	}
 	service_read(d);
 	schedule_apply(d);
+}
+
+static int by_member(struct jv x, struct jv y, const char *member)
+{
+	const struct jv a = jv_get(x, member), b = jv_get(y, member);
+
+	if (a.n != b.n)
+		return a.n < b.n ? -1 : 1;
+	return a.n ? memcmp(a.p, b.p, a.n) : 0;
+}
+
+static int by_name(const void *x, const void *y)
+{
+	static const char *const members[] = {"name", "host", "id"};
+	int order = 0;
+
+	for (size_t i = 0; i < 3 && !order; i++)
+		order = by_member(*(const struct jv *)x, *(const struct jv *)y, members[i]);
+	return order;
+}
+
+struct jv *observed_by_name(struct decision *d, const char *list, size_t *n)
+{
+	const struct jv array = jv_get(d->in->observed, list);
+	struct jv *v = calloc(jv_count(array) + 1, sizeof *v);
+	struct jv_cursor c = jv_each(array);
+	struct jv_member m;
+
+	*n = 0;
+	if (!v)
+		d->start.failed = true;
+	while (v && jv_next(&c, &m))
+		v[(*n)++] = m.value;
+	if (v)
+		qsort(v, *n, sizeof *v, by_name);
+	return v;
 }
 
 /* By the policy's count_from, where that is known. An alert that sets a count tells how many there shall be. */

@@ -137,6 +137,10 @@ int planned_note(struct decide_state *s, const struct decide_input *in, struct j
 	p->generation = generation + 1;
 	while (jv_next(&c, &m)) {
 		const int64_t index = index_of(in->service, m.value);
+		char name[NAME];
+		member_text(m.value, "name", name, sizeof name);
+		const int64_t made = jv_int_or(jv_get(m.value, "index"), -1);
+		const int64_t index = made >= 0 ? made : index_in(in->service, name); /* made again under its old name */
 		if (index >= 0)
 			buf_put(&p->indexes, &index, sizeof index);
 	}

@@ -26,9 +26,9 @@ struct victims {
 
 bool container_removable(struct jv c)
 {
-	const struct jv id = jv_get(c, "id");
+	char id[NAME];
 
-	return jv_is_true(jv_get(c, "copy")) && jv_is_string(id) && !jv_is(id, "") &&
+	return jv_is_true(jv_get(c, "copy")) && jv_str(jv_get(c, "id"), id, sizeof id) && *id &&
 	       (container_running(c) || member_is(c, "state", "restarting")) &&
 	       !jv_is(jv_get(jv_get(c, "labels"), "autoscale.protect"), "true");
 }

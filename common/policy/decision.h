@@ -122,6 +122,10 @@ struct decision {
 /* ---- decide_read.c ---- */
 
 void decision_read(struct decision *d);
+/* The entries of `containers` or `remembered` by name, the shorter first (web, web-2, web-10), then host and id, so
+ * that their order in the record does not matter where it is a choice. NULL: no memory, then the plan fails. The caller
+ * frees it. */
+struct jv *observed_by_name(struct decision *d, const char *list, size_t *n);
 /* A duration of the policy: seconds in the record, ms here. */
 int64_t decision_ms(const struct decision *d, const char *field, int64_t otherwise);
 /* "label", "db:web@4", "default": where a field came from, for reasons. */
@@ -185,6 +189,7 @@ void keep_limits(struct decision *d);
 /* ---- decide_place.c, decide_victims.c: each plans up to count of them and gives how many ---- */
 
 int64_t plan_copies(struct decision *d, int64_t count);
+int64_t index_in(const char *service, const char *name);  /* the index in a name SERVICE-INDEX, or -1 */
 void next_name(const struct decision *d, char out[NAME]); /* of the first copy that plan_copies would make */
 int64_t plan_removals(struct decision *d, int64_t count);
 bool container_removable(struct jv c); /* a copy that is not protected, and that runs */
