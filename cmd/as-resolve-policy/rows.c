@@ -202,8 +202,13 @@ static int add_row(struct loading *l, struct jv row, struct err *err)
 		(void)err_set(err, ERR_INPUT, "a policy is an object with a `name`");
 		return wrong(l, row.p, err);
 	}
-	if (!jv_str(jv_get(row, "service"), service, sizeof service))
+	const struct jv of = jv_get(row, "service");
+	if (jv_is_null(of))
 		(void)snprintf(service, sizeof service, "%s", name);
+	else if (!jv_str(of, service, sizeof service) || !*service) {
+		(void)err_set(err, ERR_INPUT, "policy %s: `service` is a name or a glob", name);
+		return wrong(l, of.p, err);
+	}
 	if (!jv_str(jv_get(row, "type"), type, sizeof type))
 		type[0] = '\0';
 	buf_putc(&fields, '{');
