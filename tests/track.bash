@@ -12,7 +12,7 @@ tracked() {
 	local labels extra
 	labels=$(jq -nc --arg s "$1" --argjson more "$2" '{
 		"autoscale.service": $s, "autoscale.lb": $s, "autoscale.lb.backend": "web", "autoscale.lb.port": "80",
-		"autoscale.max": "8", "autoscale.window-down": "4s", "autoscale.cooldown-down": "0", "autoscale.drain": "10s",
+		"autoscale.max": "8", "autoscale.window-down": "6s", "autoscale.cooldown-down": "0", "autoscale.drain": "10s",
 		"autoscale.grace": "2s"} + $more')
 	# The program is this machine's, and so are the libraries that it is linked with.
 	extra=$(jq -nc --arg dir "${LOAD%/*}" --arg work "$WORK" '{Entrypoint: ["/app/http_load", "work", "80", $work], Cmd: [],
