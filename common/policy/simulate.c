@@ -195,7 +195,7 @@ static int as_it_would_be(struct simulation *s, struct sim_service *v, const str
 static void put_member(const struct sim_service *v, const struct scene *scene, const struct sim_plan *recorded,
                        const struct sim_plan *decided, struct buf *out)
 {
-	const int64_t count = decided->from + decided->moved;
+	const int64_t count = decided->acted ? decided->to : decided->from;
 
 	buf_putc(out, '{');
 	buf_json_member_int(out, "count", count);

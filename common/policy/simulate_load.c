@@ -22,18 +22,19 @@ void sim_put_micro(struct buf *out, int64_t micro)
 	buf_put(out, text, (size_t)n);
 }
 
-/* v * times / parts, to the nearest; half away from zero. */
-static int64_t scaled(int64_t v, int64_t times, int64_t parts)
+/* To the nearest; half away from zero. */
+static int64_t quotient(__int128 x, __int128 parts)
 {
-	const __int128 x = (__int128)v * times * 2;
-	const __int128 r = (x + (v < 0 ? -(__int128)parts : (__int128)parts)) / (2 * (__int128)parts);
+	const __int128 r = (2 * x + (x < 0 ? -parts : parts)) / (2 * parts);
 
 	return r > INT64_MAX ? INT64_MAX : r < -INT64_MAX ? -INT64_MAX : (int64_t)r;
 }
 
-static int64_t of_one(const struct scene *scene, int64_t v)
+/* The share of one replica, when n of them had a sum of v. */
+static int64_t of_one(const struct scene *scene, __int128 v, int64_t n)
 {
-	return scene->recorded > 0 && scene->count > 0 ? scaled(v, scene->recorded, scene->count) : v;
+	return scene->recorded > 0 && scene->count > 0 ? quotient(v * scene->recorded, (__int128)n * scene->count)
+	                                               : quotient(v, n);
 }
 
 static bool is_gone(const struct scene *scene, struct jv id)
@@ -59,7 +60,7 @@ static void put_metric(const struct scene *scene, struct buf *out, struct jv met
 		buf_json_comma(out);
 		buf_printf(out, "\"%.*s\":", (int)m.name.n, m.name.p);
 		if (shared && scene->count != scene->recorded && jv_name_is(&m, "value") && jv_micro(m.value, &micro))
-			sim_put_micro(out, of_one(scene, micro));
+			sim_put_micro(out, of_one(scene, micro, 1));
 		else
 			buf_put(out, m.value.p, m.value.n);
 	}
@@ -74,33 +75,32 @@ static bool of_container(struct jv metric, struct jv name)
 	       memcmp(own.p, name.p, name.n) == 0;
 }
 
-/* The mean of what containers have of this; false: none of them has a value. */
-static bool mean(struct jv metrics, struct jv name, int64_t *micro)
+/* What the containers have of this together, and how many of them have a value. */
+static int64_t sum_of(struct jv metrics, struct jv name, __int128 *sum)
 {
 	struct jv_cursor c = jv_each(metrics);
 	struct jv_member m;
-	__int128 sum = 0;
 	int64_t n = 0, one;
 
+	*sum = 0;
 	while (jv_next(&c, &m)) {
 		if (!of_container(m.value, name) || !jv_is_true(jv_get(m.value, "ok")) ||
 		    !jv_micro(jv_get(m.value, "value"), &one))
 			continue;
-		sum += one;
+		*sum += one;
 		n++;
 	}
-	if (n)
-		*micro = scaled((int64_t)(sum / n), 1, 1);
-	return n > 0;
+	return n;
 }
 
 /* What came has the mean of the others, of each metric per container. */
 static void put_came(const struct scene *scene, struct buf *out, struct jv metrics, struct jv first)
 {
 	char id[NAME + 16];
-	int64_t micro;
+	__int128 sum;
+	const int64_t n = sum_of(metrics, jv_get(first, "name"), &sum);
 
-	if (!mean(metrics, jv_get(first, "name"), &micro))
+	if (!n)
 		return;
 	for (size_t i = 0; i < SIM_COUNT(&scene->came, struct sim_copy); i++) {
 		struct jv_cursor c = jv_each(first);
@@ -117,7 +117,7 @@ static void put_came(const struct scene *scene, struct buf *out, struct jv metri
 		}
 		buf_json_member_str(out, "id", id);
 		buf_json_key(out, "value");
-		sim_put_micro(out, of_one(scene, micro));
+		sim_put_micro(out, of_one(scene, sum, n));
 		buf_puts(out, ",\"ok\":true}");
 	}
 }
@@ -152,13 +152,25 @@ void scene_metrics(struct scene *scene, struct jv metrics)
 
 /* ---- the member `load` ---- */
 
+/* The mean of the containers' values. False: none has one. */
+static bool mean(struct jv metrics, struct jv name, int64_t *micro)
+{
+	__int128 sum;
+	const int64_t n = sum_of(metrics, name, &sum);
+
+	if (n)
+		*micro = quotient(sum, n);
+	return n > 0;
+}
+
 /* The value that a target is compared with: the largest of the service's or a replica's, else the mean of its
  * containers'. False: it is missing. */
 static bool value_of(struct jv metrics, struct jv name, int64_t *micro, char per[16])
 {
 	struct jv_cursor c = jv_each(metrics);
 	struct jv_member m;
-	char want[NAME], own[NAME];
+	struct jv of_containers = {0}; /* the name in their own bytes */
+	char want[NAME * 4], own[NAME * 4];
 	bool good = true, found = false;
 	int64_t one;
 
@@ -170,8 +182,7 @@ static bool value_of(struct jv metrics, struct jv name, int64_t *micro, char per
 		if (strcmp(own, want) != 0 || member_is(m.value, "use", "victim"))
 			continue;
 		if (member_is(m.value, "per", "container")) {
-			if (!*per)
-				(void)snprintf(per, 16, "container");
+			of_containers = jv_get(m.value, "name");
 			continue;
 		}
 		member_text(m.value, "per", per, 16);
@@ -179,17 +190,12 @@ static bool value_of(struct jv metrics, struct jv name, int64_t *micro, char per
 			good = false;
 		else if (!found || one > *micro)
 			*micro = one;
-		found = true;
+		found = found || good;
 	}
-	if (!found && *per) {
-		/* by the bytes of the first one's name */
-		for (c = jv_each(metrics); jv_next(&c, &m);) {
-			member_text(m.value, "name", own, sizeof own);
-			if (strcmp(own, want) == 0 && member_is(m.value, "per", "container"))
-				return mean(metrics, jv_get(m.value, "name"), micro);
-		}
-	}
-	return found && good;
+	if (*per || !jv_here(of_containers))
+		return found && good;
+	(void)snprintf(per, 16, "container");
+	return mean(metrics, of_containers, micro);
 }
 
 void sim_load(const struct decide_input *in, struct buf *out)
