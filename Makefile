@@ -58,7 +58,7 @@ $(eval $(call module,mongodb,$(MONGO),store/url.c store/fits.c store/alerts_comm
 ROOMS  = base alert policy engine lb store
 PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
 UNITS  = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-PIPES  = pipelines/autoscale pipelines/track pipelines/reconcile pipelines/availability pipelines/lb-sync
+PIPES  = pipelines/autoscale pipelines/track pipelines/reconcile pipelines/availability pipelines/lb-sync pipelines/replay
 MANS   = $(wildcard man/*.[157])
 
 # ---- flags ----
@@ -197,7 +197,7 @@ install: all
 	install -m 755 $(PROGRAMS) $(BIN)
 	for m in $(MODULES); do install -m 644 $$m $(LIB); done
 	install -m 755 $(PIPES) $(EXEC)/pipelines
-	install -m 644 pipelines/line.sh $(EXEC)/pipelines
+	install -m 644 pipelines/line.sh pipelines/replay.jq $(EXEC)/pipelines
 	for s in 1 5 7; do for m in man/*.$$s; do [ ! -e $$m ] || install -m 644 $$m $(MAN)/man$$s; done; done
 	for c in $(COMMANDS); do \
 	  install -m 644 $(B)/completions/$$c.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c; \

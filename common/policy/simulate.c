@@ -148,19 +148,48 @@ static int decide_as_then(struct simulation *s, const struct decide_input *in, s
 	return bad;
 }
 
-static int as_it_is(struct simulation *s, struct sim_service *v, const struct simulate_record *r,
-                    const struct sim_plan *recorded, struct scene *scene, struct buf *plan, struct err *err)
+/* The history with the wants of this replay, where the recorded ones do not reach back. */
+static int decide_with_wants(struct simulation *s, struct sim_service *v, struct jv recorded, struct scene *scene,
+                             struct buf *plan, struct err *err)
 {
-	const struct sim_want *oldest = SIM_AT(&v->wants, struct sim_want, 0);
+	scene_history(scene, v, scene->in.history);
+	scene->in.history = (struct jv){scene->history.p, scene->history.n};
+	return buf_ok(&scene->history, err) < 0 ? -1 : decide_as_then(s, &scene->in, recorded, plan, err);
+}
 
-	if (v->wants.n && (v->strayed || oldest->at < r->in.now)) {
-		scene_history(scene, v, r->in.history);
-		scene->in.history = (struct jv){scene->history.p, scene->history.n};
-		if (buf_ok(&scene->history, err) < 0)
-			return -1;
+/* The record's own history first: with that the recorded plan was decided. Another policy may look back further. */
+static int decide_as_recorded(struct simulation *s, struct sim_service *v, struct jv recorded, struct scene *scene,
+                              struct buf *plan, struct err *err)
+{
+	const struct planned *p = planned_get(s->state, v->service);
+	struct err first = {0};
+
+	if (v->strayed)
+		return decide_with_wants(s, v, recorded, scene, plan, err);
+	if (!sim_knows_more(v, &scene->in))
+		return decide_as_then(s, &scene->in, recorded, plan, err);
+	struct planned *before = p ? planned_copy(p) : NULL;
+	if (p && !before)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	const int bad = decide_as_then(s, &scene->in, recorded, plan, &first);
+	if (likeness(plan, recorded) == 2) {
+		planned_free(before);
+		*err = first;
+		return bad;
 	}
+	planned_free(planned_take(s->state, v->service));
+	if (before)
+		planned_put(s->state, before);
+	buf_reset(plan);
+	return decide_with_wants(s, v, recorded, scene, plan, err);
+}
+
+static int as_it_is(struct simulation *s, struct sim_service *v, const struct sim_plan *recorded, struct scene *scene,
+                    struct buf *plan, struct err *err)
+{
 	const struct jv like = recorded->told && !recorded->resumed ? recorded->plan : (struct jv){0};
-	const int bad = decide_as_then(s, &scene->in, like, plan, err);
+	const int bad = decide_as_recorded(s, v, like, scene, plan, err);
+
 	/* Another process had promised an operation since the history was read: that was carried out, whatever this one
 	 * decided. */
 	if (!bad && recorded->resumed) {
@@ -243,7 +272,7 @@ int simulate(struct simulation *s, const struct simulate_record *r, struct buf *
 	sim_prune(v, r->in.now);
 	scene.under_way = sim_under_way(v, &r->in);
 	const int bad =
-		v->diverged ? as_it_would_be(s, v, r, &scene, plan, err) : as_it_is(s, v, r, &recorded, &scene, plan, err);
+		v->diverged ? as_it_would_be(s, v, r, &scene, plan, err) : as_it_is(s, v, &recorded, &scene, plan, err);
 	struct sim_plan decided = {.plan = {plan->p, plan->n}};
 	if (plan->n && buf_ok(plan, &(struct err){0}) == 0) {
 		sim_note(v, r, &recorded, &decided);

@@ -41,6 +41,11 @@ static int64_t oldest(struct jv list, int64_t otherwise)
 	return otherwise;
 }
 
+bool sim_knows_more(const struct sim_service *s, const struct decide_input *in)
+{
+	return s->wants.n && SIM_AT(&s->wants, struct sim_want, 0)->at < oldest(jv_get(in->history, "window"), in->now);
+}
+
 /* Entries of the recorded list, of before a time. */
 static void copy_before(struct buf *out, struct jv list, int64_t before)
 {

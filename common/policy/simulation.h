@@ -118,6 +118,8 @@ void sim_put_micro(struct buf *out, int64_t micro);
 /* ---- simulate_past.c ---- */
 
 void scene_history(struct scene *scene, struct sim_service *s, struct jv history);
+/* Does this replay know of wants from before the first that the record's history shows? */
+bool sim_knows_more(const struct sim_service *s, const struct decide_input *in);
 int64_t sim_past(const struct sim_service *s, bool out, int64_t before); /* last_out, last_in; TIME_NONE */
 
 #endif
