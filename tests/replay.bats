@@ -102,3 +102,37 @@ steps() { jq -r --arg s "$1" 'select(.service == $s and .simulation) | "\(.plan.
 	is "$(jq -c '.simulation.diverged' "$BATS_TEST_TMPDIR/again" | sort -u)" false
 	is "$(jq -c 'select(.simulation.count != .simulation.recorded)' "$BATS_TEST_TMPDIR/again")" ''
 }
+
+@test "the day's own policies from a file give the same plans, byte for byte" {
+	as-resolve-policy --policies "$DAY/policies" <"$DAY/day" | as-decide --simulate >"$BATS_TEST_TMPDIR/again"
+	diff <(plans "$DAY/day") <(plans "$BATS_TEST_TMPDIR/again")
+}
+
+@test "a steeper step: the storm goes to max, and the rest of the day starts from there" {
+	jq -c '.policy.step_up = "3"' "$DAY/day" | as-decide --simulate >"$BATS_TEST_TMPDIR/other"
+	is "$(steps web "$BATS_TEST_TMPDIR/other" | head -n 17 | uniq -c | awk '{ $1 = $1 } 1' | tr '\n' ';')" \
+		'1 none 1 1 = 1;1 scale-up 1 4 = 4;12 none 4 4 = 4;1 scale-down 4 3 = 3;1 none 3 3 = 3;1 scale-up 3 4 = 4;'
+}
+
+@test "a record in which a later stage failed is decided by the new policies too" {
+	jq -nc '{name: "more", service: "api", priority: 9, fields: {min: 2}}' >"$BATS_TEST_TMPDIR/more"
+	as-resolve-policy --policies "$BATS_TEST_TMPDIR/more" <"$DAY/day" | as-decide --simulate >"$BATS_TEST_TMPDIR/other"
+	is "$(jq -c 'select(.error.stage == "as-clone") | [.policy.min, .policy.from.min]' "$BATS_TEST_TMPDIR/other")" '[2,"db:more@0"]'
+}
+
+@test "replay says how two answers differ, and that the same policies do not" {
+	run -0 "$TOP/pipelines/replay" recorded now
+	is "${lines[-1]}" 'every decision is the same'
+	jq -c 'if .name == "feed" then .target |= map_values(20) else . end' "$DAY/policies" >"$BATS_TEST_TMPDIR/half"
+	run -0 "$TOP/pipelines/replay" --json --service feed recorded "$BATS_TEST_TMPDIR/half"
+	is "$(jq -c 'select(.service == "feed") | [.old.highest, .new.highest, .old.out, .new.out]' <<<"$output")" '[5,3,2,1]'
+	run -64 "$TOP/pipelines/replay" recorded
+}
+
+@test "--explain prints the steps as a table, and control characters escaped" {
+	jq -c 'select(.service == "api" and .plan.op == "scale-up") | .policy.from.step_up = "la\u001bbel"' "$DAY/day" | head -n 1 |
+		as-decide --explain 2>"$BATS_TEST_TMPDIR/table" >/dev/null
+	is "$(sed 1d "$BATS_TEST_TMPDIR/table" | head -n 3)" '  step   in  out  why
+  count   1    1  running containers
+  step    1    2  step_up 50% (la\x1bbel)'
+}

@@ -192,6 +192,9 @@ static enum record_fate each(void *ctx, struct record *rec, struct err *err)
 	struct item *it = &r->items[r->batch.at];
 	char service[SERVICE_NAME_MAX + 1];
 
+	/* What was decided then is decided again, also where a later stage failed. */
+	if (!jv_is_null(record_get(rec, "error")) && !jv_is_object(record_get(rec, "plan")))
+		return RECORD_PRINT;
 	if (record_service(rec, service, err) < 0)
 		return RECORD_ERROR;
 	if (it->bad)
@@ -221,7 +224,8 @@ int main(int argc, char **argv)
 		r->items[i].policy = (struct buf)BUF_INIT(LINE_MAX_BYTES);
 	if (r->policies && rows_load(&r->rows, r->policies, &err) < 0)
 		return front_fail(&r->f, &err);
-	r->batch = (struct batch){.f = &r->f, .prepare = prepare, .each = each, .ctx = r};
+	r->batch =
+		(struct batch){.f = &r->f, .prepare = prepare, .each = each, .ctx = r, .errors_too = r->policies != NULL};
 	const int status = front_filter_batched(&r->batch);
 	release_pasts(r);
 	rows_clear(&r->rows);

@@ -14,7 +14,7 @@ static struct jv look(const struct batch *b, size_t i)
 	struct err unused;
 
 	if (jv_scan(b->bytes.p + b->lines[i].from, b->lines[i].n, &record, NULL, 0, NULL, &unused) < 0 ||
-	    !jv_is_object(record) || !jv_is_null(jv_get(record, "error")))
+	    !jv_is_object(record) || (!b->errors_too && !jv_is_null(jv_get(record, "error"))))
 		return (struct jv){0};
 	return record;
 }
@@ -91,7 +91,7 @@ int front_filter_batched(struct batch *b)
 	if (status >= 0)
 		return status;
 	b->bytes = (struct buf)BUF_INIT(BATCH_BYTES + 2 * LINE_MAX_BYTES);
-	int bad = front_open(f, each, b, false, &err);
+	int bad = front_open(f, each, b, b->errors_too, &err);
 	if (!bad && !f->noperands) {
 		f->loop.take = take;
 		f->loop.wait = wait_for;

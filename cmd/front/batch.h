@@ -15,7 +15,8 @@ struct batch {
 	void (*prepare)(void *ctx, const struct jv *records, size_t n);
 	record_fn each; /* not for those that are absent */
 	void *ctx;
-	size_t at; /* which record of the batch `each` has in hand */
+	bool errors_too; /* those that carry an error are neither absent nor left out */
+	size_t at;       /* which record of the batch `each` has in hand */
 
 	/* private */
 	struct buf bytes; /* the lines, each with a NUL */
