@@ -66,7 +66,6 @@ static void grow(struct decision *d, int64_t want)
 	d->op = made ? "scale-up" : "none";
 	if (d->to != want)
 		plan_trace(d, "place", want, d->to, "no host takes more");
-		plan_trace(d, "place", want, d->to, "copies that there is a place for");
 }
 
 static void shrink(struct decision *d, int64_t want)
@@ -83,7 +82,6 @@ static void shrink(struct decision *d, int64_t want)
 	d->op = made ? "scale-down" : "none";
 	if (d->to != want)
 		plan_trace(d, "remove", want, d->to, "originals and protected copies stay");
-		plan_trace(d, "remove", want, d->to, "copies that may go");
 }
 
 /* What the engine restarts, and of the first of them how often by now, and why. */
@@ -159,13 +157,9 @@ static void adjust(struct decision *d, int64_t want, int64_t there)
 	} else if (want > there) {
 		if (!in_vain(d))
 			grow(d, want - (there - d->from));
-	else if (want > there && !in_vain(d)) {
-		if (there > d->from)
-			plan_trace(d, "available", want, want - (there - d->from),
-			           "what waits or is being deleted counts as there");
-		grow(d, want - (there - d->from));
-	} else if (want < d->from)
+	} else if (want < d->from) {
 		shrink(d, want);
+	}
 }
 
 void reach_count_gently(struct decision *d, int64_t want)

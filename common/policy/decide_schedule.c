@@ -62,8 +62,8 @@ void schedule_apply(struct decision *d)
 			(void)snprintf(d->limits_from[i], sizeof d->limits_from[i], "schedule (%s)", source);
 	}
 	clock_format(e.since, since);
-	plan_trace(d, "schedule", count, count, "an entry (%s) is active since %s: %s, %s instead of %s, %s%s", source, since,
-	           is[0], is[1], was[0], was[1],
+	plan_trace(d, "schedule", count, count, "an entry (%s) is active since %s: %s, %s instead of %s, %s%s", source,
+	           since, is[0], is[1], was[0], was[1],
 	           (e.min < 0 && d->min != limits[0]) || (e.max < 0 && d->max != limits[1])
 	               ? "; the one that it does not name gives way to the other"
 	               : "");

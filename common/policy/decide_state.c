@@ -95,22 +95,6 @@ static void note_removals(struct planned *p, struct jv plan)
 	}
 }
 
-/* Also of one that is made again under the name it had: nothing else may get that name. -1: none. */
-static int64_t index_of(const char *service, struct jv created)
-{
-	const size_t n = strlen(service);
-	int64_t index = jv_int_or(jv_get(created, "index"), -1);
-	char name[NAME];
-
-	if (index >= 0)
-		return index;
-	member_text(created, "name", name, sizeof name);
-	if (strncmp(name, service, n) != 0 || name[n] != '-' ||
-	    !jv_int((struct jv){name + n + 1, strlen(name + n + 1)}, &index))
-		return -1;
-	return index;
-}
-
 int planned_note(struct decide_state *s, const struct decide_input *in, struct jv plan, struct err *err)
 {
 	struct planned **slot = planned_slot(s, in->service), *p = *slot;
@@ -136,7 +120,6 @@ int planned_note(struct decide_state *s, const struct decide_input *in, struct j
 	p->repair = member_is(plan, "op", "start") || member_is(plan, "op", "recreate");
 	p->generation = generation + 1;
 	while (jv_next(&c, &m)) {
-		const int64_t index = index_of(in->service, m.value);
 		char name[NAME];
 		member_text(m.value, "name", name, sizeof name);
 		const int64_t made = jv_int_or(jv_get(m.value, "index"), -1);
