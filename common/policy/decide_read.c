@@ -67,12 +67,16 @@ bool container_unready(struct jv c)
 	return !jv_is_null(ready) && !jv_is_true(ready);
 }
 
-/* It was started just now and is not ready yet. One that is not ready for long, or unhealthy, will not be. */
+/* A copy that was started just now and is not ready yet. One that is not ready for long, or unhealthy, will not be. An
+ * original was not added for any load; of a swarm's tasks none is told from the others. */
 static bool warming_up(const struct decision *d, struct jv c)
 {
+	const struct jv copy = jv_get(c, "copy");
 	int64_t since;
 
 	if (!container_running(c) || !container_unready(c) || container_unhealthy(c))
+		return false;
+	if (!d->swarm && !jv_is_null(copy) && !jv_is_true(copy))
 		return false;
 	if (member_is(c, "health", "starting"))
 		return true;
@@ -136,6 +140,7 @@ void decision_read(struct decision *d)
 		d->tolerance = TOLERANCE_MICRO;
 	d->want = -1;
 	d->retry_at = TIME_NONE;
+	d->swarm = member_is(jv_get(d->in->observed, "template"), "engine", "swarm");
 	while (jv_next(&c, &m)) {
 		d->running += container_running(m.value);
 		d->stopped += container_stopped(m.value);

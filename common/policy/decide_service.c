@@ -10,7 +10,6 @@ void service_read(struct decision *d)
 {
 	int64_t replicas;
 
-	d->swarm = member_is(service_of(d), "engine", "swarm");
 	if (!d->swarm)
 		return;
 	d->stopped = d->restarting = d->unknown = d->sick = d->going = 0;

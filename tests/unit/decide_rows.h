@@ -144,6 +144,7 @@ static const struct row rows[] = {
      .alert = ALERT("scale-up", BREACH("62", "60")), .to = 11},
 	{"27: then 30% of 10", .n = 11, .unready = 1, .policy = WARM_BANDS, .alert = ALERT("scale-up", BREACH("70", "60")),
      .to = 13},
+	{"27: an original that starts was added for no load", .n = 1, .unready = 1, .alert = ALERT("scale-up", ""), .to = 2},
 
 	/* "So many of the last five values are past the bound" is here: every recommendation of window_up wants more.
      * Values every 10 s, the last three of them past the bound: a window of four holds, one of three acts. */
