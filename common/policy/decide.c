@@ -30,15 +30,24 @@ static bool paused(const struct decision *d, enum direction to)
 	       (to == IN && strncmp(text, "down", 4) == 0);
 }
 
-static bool held_by_pause(struct decision *d, enum direction to)
+/* What the metrics want is told all the same, and is there for the windows of the time after the pause. 1: held; 0:
+ * not; -1: err is set. */
+static int held_by_pause(struct decision *d, enum direction to, struct err *err)
 {
 	char from[128];
+	int64_t want = d->from;
 
 	if (!paused(d, to))
-		return false;
-	plan_say(d, "paused (%s)", decision_source(d, "paused", from));
-	plan_trace(d, "pause", d->from, d->from, "the policy is paused");
-	return true;
+		return 0;
+	if (to == STAY && signals_read(d, err) < 0)
+		return -1;
+	if (d->tracking)
+		want = signals_merge(d, want);
+	if (d->want >= 0)
+		plan_say_more(d, "; ");
+	plan_say_more(d, "paused (%s)", decision_source(d, "paused", from));
+	plan_trace(d, "pause", want, d->from, "the policy is paused");
+	return 1;
 }
 
 /* The time that an alert speaks of: when the notification came, else when the condition began. */
@@ -226,9 +235,13 @@ static bool ignored(struct decision *d, const char *action)
 {
 	const int64_t sent = alert_time(d->in->alert), limit = decision_ms(d, "stale_after", STALE_AFTER_MS);
 
-	if (member_is(d->in->alert, "status", "resolved") && !jv_is_true(jv_get(d->in->policy, "on_resolved"))) {
-		plan_say(d, "the alert is resolved");
-		plan_trace(d, "resolved", d->from, d->from, "a resolved alert does not act");
+	char status[32];
+
+	member_text(d->in->alert, "status", status, sizeof status);
+	const bool resolved = strcmp(status, "resolved") == 0;
+	if (*status && strcmp(status, "firing") != 0 && !(resolved && jv_is_true(jv_get(d->in->policy, "on_resolved")))) {
+		plan_say(d, resolved ? "the alert is resolved" : "the alert is \"%s\", not firing", status);
+		plan_trace(d, "resolved", d->from, d->from, "%s alert does not act", resolved ? "a resolved" : "such an");
 		return true;
 	}
 	if (sent != TIME_NONE && d->in->now - sent > limit) {
@@ -245,8 +258,9 @@ static int act(struct decision *d, struct err *err)
 	char action[64] = "";
 
 	if (!jv_is_object(d->in->alert)) {
-		if (held_by_pause(d, STAY) || resume(d, false) || under_way(d))
-			return 0;
+		const int held = held_by_pause(d, STAY, err);
+		if (held || resume(d, false) || under_way(d))
+			return held < 0 ? -1 : 0;
 		return reconcile(d, "", err);
 	}
 	member_text(d->in->alert, "action", action, sizeof action);
@@ -258,11 +272,12 @@ static int act(struct decision *d, struct err *err)
 	}
 	if (resume(d, true) || ignored(d, action) || resume(d, false))
 		return 0;
-	if (strcmp(action, "set") != 0 && strncmp(action, "scale-", 6) != 0) {
-		const bool out = strcmp(action, "start") == 0 || strcmp(action, "recreate") == 0;
-		return held_by_pause(d, out ? OUT : STAY) ? 0 : reconcile(d, action, err);
-	}
-	return held_by_pause(d, STAY) ? 0 : follow_alert(d, action, err);
+	const bool counts = strcmp(action, "set") == 0 || strncmp(action, "scale-", 6) == 0;
+	const bool out = strcmp(action, "start") == 0 || strcmp(action, "recreate") == 0;
+	const int held = held_by_pause(d, out ? OUT : STAY, err);
+	if (held)
+		return held < 0 ? -1 : 0;
+	return counts ? follow_alert(d, action, err) : reconcile(d, action, err);
 }
 
 int decide(struct decide_state *state, const struct decide_input *in, struct buf *plan, struct err *err)

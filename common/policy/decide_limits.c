@@ -34,6 +34,11 @@ static int64_t clamp(struct decision *d, int64_t want)
 	} else if (d->max >= 0 && want > d->max) {
 		to = d->max;
 		plan_say_more(d, "; capped by max %lld (%s)", (long long)d->max, limit_source(d, true, from));
+	} else if (want < floor && floor < d->min) {
+		char other[160];
+		to = floor;
+		plan_say_more(d, "; raised to %lld: min %lld (%s) is larger than max %lld (%s)", (long long)floor,
+		              (long long)d->min, limit_source(d, false, from), (long long)d->max, limit_source(d, true, other));
 	} else if (want < floor && floor > d->min) {
 		to = floor;
 		plan_say_more(d, "; raised to %lld: min %lld (%s), and %lld unhealthy that stay do not count", (long long)floor,

@@ -164,7 +164,14 @@ static int64_t granted(const struct decision *d, int64_t last)
 	return most;
 }
 
-/* A cooldown holds: in after either kind of action; out after one outward, but for what goes beyond that one. */
+/* The history tells when there was an action, but not in a way that can be read. */
+static bool unclear(const struct decision *d, const char *member)
+{
+	return decision_past(d, member) == TIME_NONE && !jv_is_null(jv_get(d->in->history, member));
+}
+
+/* A cooldown holds: in after either kind of action; out after one outward, but for what goes beyond that one. One whose
+ * begin is not known may be under way. */
 int64_t cool_down(struct decision *d, int64_t want)
 {
 	const bool out = want > d->from;
@@ -177,6 +184,13 @@ int64_t cool_down(struct decision *d, int64_t want)
 		last = decision_past(d, "last_in");
 	if (d->before && d->before->at > last && (!out || d->before->out))
 		last = d->before->at;
+	if (want != d->from && span > 0 && (unclear(d, "last_out") || (!out && unclear(d, "last_in")))) {
+		plan_say_more(d, "; %s (%s) may be under way: its begin is no time", field, decision_source(d, field, from));
+		plan_trace(d, "cooldown", want, d->from, "history.%s is no time",
+		           unclear(d, "last_out") ? "last_out" : "last_in");
+		d->held = true;
+		return d->from;
+	}
 	if (want == d->from || last == TIME_NONE || last + span <= d->in->now)
 		return want;
 	const int64_t left = last + span - d->in->now, had = out ? granted(d, last) : -1;

@@ -68,7 +68,8 @@ bool container_unready(struct jv c)
 }
 
 /* A copy that was started just now and is not ready yet. One that is not ready for long, or unhealthy, will not be. An
- * original was not added for any load; of a swarm's tasks none is told from the others. */
+ * original was not added for any load; nor is it told of a swarm's task whether it was, or takes the place of another.
+ */
 static bool warming_up(const struct decision *d, struct jv c)
 {
 	const struct jv copy = jv_get(c, "copy");
@@ -76,7 +77,7 @@ static bool warming_up(const struct decision *d, struct jv c)
 
 	if (!container_running(c) || !container_unready(c) || container_unhealthy(c))
 		return false;
-	if (!d->swarm && !jv_is_null(copy) && !jv_is_true(copy))
+	if (d->swarm || !(jv_is_null(copy) || jv_is_true(copy)))
 		return false;
 	if (member_is(c, "health", "starting"))
 		return true;

@@ -142,7 +142,8 @@ static void set_missing(struct signal *s, const char *why)
 	s->missing = true;
 }
 
-/* Of several values of one metric the largest counts; of equal ones the service's, wherever they stand in the record. */
+/* Of several values of one metric the largest counts; of equal ones the service's, wherever they stand in the record.
+ */
 static void take_value(const struct decision *d, struct signal *s, enum signal_per per, int64_t micro)
 {
 	const __int128 load = per == PER_REPLICA && d->from ? (__int128)d->from * micro : micro;

@@ -246,13 +246,15 @@ static void check_created(const struct facts *f, const struct outcome *o)
 
 	for (int i = 0; i < o->ncreate && !f->swarm; i++) {
 		const struct entry *e = &o->create[i];
-		const bool again = e->index < 0; /* under its name where it was; another host may have a container of that name */
+		const bool again =
+			e->index < 0; /* under its name where it was; another host may have a container of that name */
 		const int host = e->host[0] == 'h' ? (int)strtol(e->host + 1, NULL, 10) : -1;
 		bool free_ = *e->name != '\0';
 		for (int k = 0; k < f->ncontainers; k++)
 			free_ = free_ && ((again && f->c[k].host != host) || strcmp(e->name, f->c[k].name) != 0);
 		for (int k = 0; k < i; k++)
-			free_ = free_ && ((again && strcmp(e->host, o->create[k].host) != 0) || strcmp(e->name, o->create[k].name) != 0);
+			free_ = free_ &&
+			        ((again && strcmp(e->host, o->create[k].host) != 0) || strcmp(e->name, o->create[k].name) != 0);
 		holds(NAMES_FREE, free_, "%s", e->name);
 		if (again)
 			continue;
