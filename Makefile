@@ -64,7 +64,7 @@ MANS   = $(wildcard man/*.[157])
 # ---- flags ----
 CFLAGS   = -O2 -g
 CPPFLAGS_ALL = -D_GNU_SOURCE -DAS_VERSION='"$(VERSION)"' -Icommon -I. $(if $(findstring -O,$(CFLAGS)),$(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)) $(CPPFLAGS)
-CFLAGS_ALL   = -std=c11 -Wall -Wextra -fPIE -fstack-protector-strong -MMD -MP $(CFLAGS) $(STRICT) $(SAN)
+CFLAGS_ALL   = -std=c11 -Wall -Wextra -Wno-missing-field-initializers -fPIE -fstack-protector-strong -MMD -MP $(CFLAGS) $(STRICT) $(SAN)
 LDFLAGS_ALL  = -pie -Wl,-z,relro,-z,now,--as-needed $(SAN) $(LDFLAGS)
 ifdef DEVELOPER
 STRICT = -Werror -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wvla

@@ -18,6 +18,7 @@ struct item {
 	char service[SERVICE_NAME_MAX + 1]; /* "": it is none of ours */
 	int64_t now, running;
 	struct buf policy;
+	struct past_span span;
 	size_t past; /* its place among those of the batch */
 	bool bad;
 	struct err err;
@@ -29,6 +30,7 @@ struct resolver {
 	const char *policies; /* --policies: instead of the store */
 	struct store *store;  /* opened at the first record */
 	struct rows rows;
+	struct known known;
 	struct item items[BATCH_RECORDS];
 	/* of the services in the batch, each once */
 	struct past_ask asks[BATCH_RECORDS];
@@ -50,7 +52,7 @@ static const struct command command = {"as-resolve-policy", "find the policy of 
 
 /* ---- one record's policy ---- */
 
-static int add_policy(const struct resolver *r, struct jv record, struct item *it)
+static int add_policy(struct resolver *r, struct jv record, struct item *it)
 {
 	const struct jv template = jv_path(record, "observed.template");
 	const struct policy_limits limits = {.max_replicas = r->f.conf.max_replicas,
@@ -78,14 +80,23 @@ static int add_policy(const struct resolver *r, struct jv record, struct item *i
 		                                      .type = rows[i]->type,
 		                                      .object = {rows[i]->fields, strlen(rows[i]->fields)}};
 	sources[n++] = (struct policy_source){.kind = POLICY_ALERT, .from = "alert", .object = jv_get(record, "alert")};
-	if (r->f.conf.labels != CONF_LABELS_IGNORE) {
-		const bool named = policy_says(sources, n, "lb");
+	known_begin(&r->known, sources, n);
+	const struct known_policy *const known = known_find(&r->known);
+	const bool named = known ? known->named : policy_says(sources, n, "lb");
+	if (r->f.conf.labels != CONF_LABELS_IGNORE)
 		bad = policy_conventions_read(&conventions, template, named, r->lbs, r->nlbs, err);
-		memcpy(&sources[n], conventions.v, conventions.n * sizeof *conventions.v);
-		n += conventions.n;
+	if (!bad && known && !conventions.n) {
+		buf_put(&it->policy, known->policy.p, known->policy.n);
+		it->span = known->span;
+		policy_conventions_release(&conventions);
+		return buf_ok(&it->policy, err);
 	}
+	memcpy(&sources[n], conventions.v, conventions.n * sizeof *conventions.v);
 	if (!bad)
-		bad = policy_resolve(sources, n, &limits, &it->policy, err);
+		bad = policy_resolve(sources, n + conventions.n, &limits, &it->policy, err);
+	past_span_read((struct jv){it->policy.p, it->policy.n}, &it->span);
+	if (!bad && !conventions.n)
+		known_keep(&r->known, &it->policy, &it->span, named);
 	policy_conventions_release(&conventions);
 	return bad;
 }
@@ -97,17 +108,22 @@ static int keep_row(void *ctx, const struct policy_row *p, struct err *err) { re
 /* The services, each once; and for each item which of them is its own. */
 static size_t name_services(struct resolver *r, size_t n, const char **services)
 {
-	size_t found = 0, at;
+	size_t found = 0, slot[2 * BATCH_RECORDS] = {0}; /* one more than the place; 0: free */
 
 	for (size_t i = 0; i < n; i++) {
 		struct item *it = &r->items[i];
+		size_t at = 5381;
 		if (!*it->service)
 			continue;
-		for (at = 0; at < found && strcmp(services[at], it->service) != 0;)
-			at++;
-		if (at == found)
+		for (const char *p = it->service; *p; p++)
+			at = at * 33 + (unsigned char)*p;
+		for (at %= 2 * BATCH_RECORDS; slot[at] && strcmp(services[slot[at] - 1], it->service) != 0;)
+			at = (at + 1) % (2 * BATCH_RECORDS);
+		if (!slot[at]) {
 			services[found++] = it->service;
-		it->past = at;
+			slot[at] = found;
+		}
+		it->past = slot[at] - 1;
 	}
 	return found;
 }
@@ -136,7 +152,7 @@ static int load_pasts(struct resolver *r, const char *const *services, size_t n,
 		struct past_ask own, *ask = &r->asks[r->items[i].past];
 		if (!*r->items[i].service || r->items[i].bad)
 			continue;
-		past_bounds((struct jv){r->items[i].policy.p, r->items[i].policy.n}, r->items[i].now, &own);
+		past_bounds(&r->items[i].span, r->items[i].now, &own);
 		ask->window_since = earlier(ask->window_since, own.window_since);
 		ask->moves_since = earlier(ask->moves_since, own.moves_since);
 		ask->counted = ask->counted || own.counted;
@@ -229,6 +245,7 @@ int main(int argc, char **argv)
 	const int status = front_filter_batched(&r->batch);
 	release_pasts(r);
 	rows_clear(&r->rows);
+	known_release(&r->known);
 	for (size_t i = 0; i < BATCH_RECORDS; i++)
 		buf_release(&r->items[i].policy);
 	store_close(r->store);

@@ -23,15 +23,21 @@ static int64_t longest_rate(struct jv policy, const char *field)
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-void past_bounds(struct jv policy, int64_t now, struct past_ask *ask)
+void past_span_read(struct jv policy, struct past_span *span)
 {
 	const int64_t window = larger(ms(policy, "window_up"), ms(policy, "window_down"));
 	const int64_t rate = larger(longest_rate(policy, "rate_up"), longest_rate(policy, "rate_down"));
-	const int64_t moves = larger(rate, ms(policy, "cooldown_up"));
 
-	ask->window_since = jv_is_object(jv_get(policy, "target")) && window ? now - window - 1 : TIME_NONE;
-	ask->moves_since = moves ? now - moves : TIME_NONE;
-	ask->counted = jv_is(jv_get(policy, "count_from"), "db");
+	*span = (struct past_span){.window = jv_is_object(jv_get(policy, "target")) ? window : 0,
+	                           .moves = larger(rate, ms(policy, "cooldown_up")),
+	                           .counted = jv_is(jv_get(policy, "count_from"), "db")};
+}
+
+void past_bounds(const struct past_span *span, int64_t now, struct past_ask *ask)
+{
+	ask->window_since = span->window ? now - span->window - 1 : TIME_NONE;
+	ask->moves_since = span->moves ? now - span->moves : TIME_NONE;
+	ask->counted = span->counted;
 }
 
 /* One that is seen for the first time, or again after long, has its count of now to hold on to. */

@@ -37,10 +37,42 @@ int rows_load(struct rows *rows, const char *file, struct err *err);
 
 /* ---- past.c: the member `history` ---- */
 
-/* How far back the decision looks. policy: of the record; now: its time. */
-void past_bounds(struct jv policy, int64_t now, struct past_ask *ask);
+/* How far back a policy looks, in ms; 0: not at all. */
+struct past_span {
+	int64_t window, moves;
+	bool counted;
+};
+
+/* policy: of a record. */
+void past_span_read(struct jv policy, struct past_span *span);
+/* now: the record's time. */
+void past_bounds(const struct past_span *span, int64_t now, struct past_ask *ask);
 /* running: how many there are now, for a service of which nothing was noted; -1: not known. past NULL: nothing ever
  * was. */
 void past_put(struct buf *b, const struct past_ask *ask, const struct service_past *past, int64_t now, int64_t running);
+
+/* ---- known.c: policies that were made before, by the very words that they are made of ---- */
+
+#define KNOWN_MAX 512
+
+/* Services that differ in nothing but their names have one policy. It is kept with what it says of the past. */
+struct known_policy {
+	struct buf words, policy;
+	struct past_span span;
+	bool named; /* a source names a load balancer */
+};
+struct known {
+	struct known_policy v[KNOWN_MAX];
+	struct buf words; /* of the record in hand */
+};
+
+/* The words of these sources. The alert's are its limits alone; of labels and variables only what is ours, without the
+ * service's name: conventions are not in it. */
+void known_begin(struct known *k, const struct policy_source *sources, size_t n);
+/* The policy of those words, or NULL. */
+const struct known_policy *known_find(const struct known *k);
+/* Keeps it for those words, in place of another one. */
+void known_keep(struct known *k, const struct buf *policy, const struct past_span *span, bool named);
+void known_release(struct known *k);
 
 #endif

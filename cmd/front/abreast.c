@@ -154,6 +154,7 @@ static int filter(struct abreast *a, bool errors_too)
 	int bad = front_open(f, each, a, errors_too, &err);
 	f->loop.take = take;
 	f->loop.wait = wait_for;
+	f->loop.pieces = true;
 	f->loop.side_ctx = a;
 	f->loop.flush_each = true; /* most are done while the reader waits for input, and it would not look at them */
 	f->loop.output.max += a->room.width * LINE_MAX_BYTES; /* done, while the reader of our output is busy */
@@ -166,6 +167,7 @@ static int filter(struct abreast *a, bool errors_too)
 	/* What is left to write is written as ever. */
 	f->loop.take = NULL;
 	f->loop.wait = NULL;
+	f->loop.pieces = false;
 	return front_close(f, bad, &err);
 }
 

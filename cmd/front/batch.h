@@ -19,7 +19,8 @@ struct batch {
 	size_t at;       /* which record of the batch `each` has in hand */
 
 	/* private */
-	struct buf bytes; /* the lines, each with a NUL */
+	struct buf bytes;      /* the lines, each with a NUL */
+	struct jv_node *nodes; /* of the records in hand */
 	struct {
 		unsigned long number;
 		size_t from, n;

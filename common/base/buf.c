@@ -48,9 +48,12 @@ int buf_reserve(struct buf *b, size_t more)
 	return 0;
 }
 
+/* Is there room for so many bytes more, and a NUL, without asking for any? */
+static inline bool fits(const struct buf *b, size_t more) { return !b->failed && more < b->cap - b->n && b->cap; }
+
 void buf_put(struct buf *b, const void *p, size_t n)
 {
-	if (buf_reserve(b, n) < 0)
+	if (!fits(b, n) && buf_reserve(b, n) < 0)
 		return;
 	if (n)
 		memcpy(b->p + b->n, p, n);
@@ -60,7 +63,13 @@ void buf_put(struct buf *b, const void *p, size_t n)
 
 void buf_puts(struct buf *b, const char *s) { buf_put(b, s, strlen(s)); }
 
-void buf_putc(struct buf *b, char c) { buf_put(b, &c, 1); }
+void buf_putc(struct buf *b, char c)
+{
+	if (!fits(b, 1) && buf_reserve(b, 1) < 0)
+		return;
+	b->p[b->n++] = c;
+	b->p[b->n] = '\0';
+}
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
@@ -121,6 +130,13 @@ static size_t utf8_len(const unsigned char *s, size_t n)
 	return want;
 }
 
+/* Bytes that stand for themselves in a string. */
+static const bool plain[256] = {
+	[' ' ... '!'] = true,
+	['#' ... '['] = true,
+	[']' ... '~'] = true,
+};
+
 void buf_json_strn(struct buf *b, const char *text, size_t n)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -128,7 +144,7 @@ void buf_json_strn(struct buf *b, const char *text, size_t n)
 	buf_putc(b, '"');
 	for (size_t i = 0; i < n;) {
 		size_t run = i;
-		while (run < n && s[run] >= 0x20 && s[run] < 0x7f && s[run] != '"' && s[run] != '\\')
+		while (run < n && plain[s[run]])
 			run++;
 		buf_put(b, s + i, run - i);
 		i = run;
@@ -162,7 +178,19 @@ void buf_json_strn(struct buf *b, const char *text, size_t n)
 
 void buf_json_str(struct buf *b, const char *s) { buf_json_strn(b, s, strlen(s)); }
 
-void buf_json_int(struct buf *b, int64_t v) { buf_printf(b, "%lld", (long long)v); }
+void buf_json_int(struct buf *b, int64_t v)
+{
+	char text[24];
+	size_t at = sizeof text;
+	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+
+	do
+		text[--at] = (char)('0' + u % 10);
+	while (u /= 10);
+	if (v < 0)
+		text[--at] = '-';
+	buf_put(b, text + at, sizeof text - at);
+}
 
 void buf_json_bool(struct buf *b, bool v) { buf_puts(b, v ? "true" : "false"); }
 

@@ -1,339 +1,11 @@
 #include "base/jv.h"
 
+#include "base/jv_hex.h"
 #include "base/limits.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
-
-/* ---- validation: one pass over the bytes, no recursion, no allocation ---- */
-
-struct scan {
-	const unsigned char *start, *p, *end;
-	const char *why; /* set with the first failure */
-};
-
-/* Bytes that end a run of plain string characters: controls, quote, backslash, and everything above ASCII. */
-static const unsigned char string_stop[256] = {
-	[0x00 ... 0x1f] = 1,
-	['"'] = 1,
-	['\\'] = 1,
-	[0x80 ... 0xff] = 1,
-};
-
-static bool wrong(struct scan *s, const char *why)
-{
-	s->why = why;
-	return false;
-}
-
-static void skip_space(struct scan *s)
-{
-	while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
-		s->p++;
-}
-
-static int hex4(const unsigned char *p)
-{
-	int v = 0;
-
-	for (int i = 0; i < 4; i++) {
-		const int c = p[i];
-		const int d = c >= '0' && c <= '9'   ? c - '0'
-		              : c >= 'a' && c <= 'f' ? c - 'a' + 10
-		              : c >= 'A' && c <= 'F' ? c - 'A' + 10
-		                                     : -1;
-		if (d < 0)
-			return -1;
-		v = v * 16 + d;
-	}
-	return v;
-}
-
-static bool scan_escape(struct scan *s)
-{
-	if (s->end - s->p < 2)
-		return wrong(s, "a string that does not end");
-	const unsigned char c = s->p[1];
-	if (c != 'u') {
-		if (!c || !strchr("\"\\/bfnrt", c))
-			return wrong(s, "an unknown escape");
-		s->p += 2;
-		return true;
-	}
-	const int unit = s->end - s->p >= 6 ? hex4(s->p + 2) : -1;
-	if (unit < 0)
-		return wrong(s, "a bad \\u escape");
-	if (unit >= 0xdc00 && unit <= 0xdfff)
-		return wrong(s, "a lone surrogate");
-	if (unit >= 0xd800 && unit <= 0xdbff) {
-		const int low = s->end - s->p >= 12 && s->p[6] == '\\' && s->p[7] == 'u' ? hex4(s->p + 8) : -1;
-		if (low < 0xdc00 || low > 0xdfff)
-			return wrong(s, "a lone surrogate");
-		s->p += 6;
-	}
-	s->p += 6;
-	return true;
-}
-
-static bool scan_utf8(struct scan *s)
-{
-	const unsigned char *p = s->p;
-	const ptrdiff_t left = s->end - p;
-	const int want = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-
-	if (!want || left < want || (p[1] & 0xc0) != 0x80 || (p[0] == 0xe0 && p[1] < 0xa0) ||
-	    (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return wrong(s, "bytes that are not UTF-8");
-	for (int i = 2; i < want; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return wrong(s, "bytes that are not UTF-8");
-	s->p += want;
-	return true;
-}
-
-/* From the opening quote past the closing one. */
-static bool scan_string(struct scan *s, bool *escaped)
-{
-	for (s->p++; s->p < s->end;) {
-		while (s->p < s->end && !string_stop[*s->p])
-			s->p++;
-		if (s->p == s->end)
-			break;
-		const unsigned char c = *s->p;
-		if (c == '"') {
-			s->p++;
-			return true;
-		}
-		if (c == '\\') {
-			*escaped = true;
-			if (!scan_escape(s))
-				return false;
-		} else if (c < 0x20) {
-			return wrong(s, "a control character in a string");
-		} else if (!scan_utf8(s)) {
-			return false;
-		}
-	}
-	return wrong(s, "a string that does not end");
-}
-
-static bool scan_digits(struct scan *s)
-{
-	const unsigned char *from = s->p;
-
-	while (s->p < s->end && *s->p >= '0' && *s->p <= '9')
-		s->p++;
-	return s->p > from || wrong(s, "a number without digits");
-}
-
-static bool scan_number(struct scan *s)
-{
-	if (*s->p == '-')
-		s->p++;
-	if (s->p < s->end && *s->p == '0')
-		s->p++;
-	else if (!scan_digits(s))
-		return false;
-	if (s->p < s->end && *s->p == '.') {
-		s->p++;
-		if (!scan_digits(s))
-			return false;
-	}
-	if (s->p < s->end && (*s->p == 'e' || *s->p == 'E')) {
-		s->p++;
-		if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
-			s->p++;
-		if (!scan_digits(s))
-			return false;
-	}
-	return true;
-}
-
-static bool scan_word(struct scan *s, const char *word)
-{
-	const size_t n = strlen(word);
-
-	if ((size_t)(s->end - s->p) < n || memcmp(s->p, word, n) != 0)
-		return wrong(s, "a word that is no value");
-	s->p += n;
-	return true;
-}
-
-static bool scan_scalar(struct scan *s)
-{
-	bool escaped;
-
-	switch (*s->p) {
-	case '"': return scan_string(s, &escaped);
-	case 't': return scan_word(s, "true");
-	case 'f': return scan_word(s, "false");
-	case 'n': return scan_word(s, "null");
-	case '-':
-	case '0':
-	case '1':
-	case '2':
-	case '3':
-	case '4':
-	case '5':
-	case '6':
-	case '7':
-	case '8':
-	case '9': return scan_number(s);
-	default: return wrong(s, "no value where one should be");
-	}
-}
-
-/* The member names seen at the top, for the caller and for finding a name given twice. */
-struct tops {
-	struct jv_member *v;
-	size_t max, n;
-};
-
-static uint32_t hash_bytes(const char *p, size_t n)
-{
-	uint32_t h = 2166136261u; /* FNV-1a */
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)p[i]) * 16777619u;
-	return h;
-}
-
-/* A name decoded for comparing; escapes in names are rare, so that this may allocate. NULL: no memory. */
-static char *decoded(const struct jv_member *m, struct buf *scratch)
-{
-	buf_reset(scratch);
-	const struct jv quoted = {m->name.p - 1, m->name.n + 2};
-	return jv_str_buf(quoted, scratch) && !scratch->failed ? scratch->p : NULL;
-}
-
-static bool same_name(const struct jv_member *a, const struct jv_member *b)
-{
-	if (!a->escaped && !b->escaped)
-		return a->name.n == b->name.n && memcmp(a->name.p, b->name.p, a->name.n) == 0;
-	struct buf x = BUF_INIT(LINE_MAX_BYTES), y = BUF_INIT(LINE_MAX_BYTES);
-	const char *p = decoded(a, &x), *q = decoded(b, &y);
-	const bool same = !p || !q || (x.n == y.n && memcmp(p, q, x.n) == 0); /* no memory: refuse, never guess */
-	buf_release(&x);
-	buf_release(&y);
-	return same;
-}
-
-/* Everything about a name that hashing needs; the value follows later. */
-static bool top_name(struct scan *s, struct tops *t, const unsigned char *from, bool escaped)
-{
-	if (t->n == t->max)
-		return wrong(s, "too many members");
-	struct jv_member *m = &t->v[t->n];
-	m->name = (struct jv){(const char *)from + 1, (size_t)(s->p - from) - 2};
-	m->escaped = escaped;
-	if (escaped) {
-		struct buf scratch = BUF_INIT(LINE_MAX_BYTES);
-		const char *p = decoded(m, &scratch);
-		m->hash = p ? hash_bytes(p, scratch.n) : 0;
-		buf_release(&scratch);
-		if (!p)
-			return wrong(s, "no memory for a name");
-	} else {
-		m->hash = hash_bytes(m->name.p, m->name.n);
-	}
-	for (size_t i = 0; i < t->n; i++)
-		if (t->v[i].hash == m->hash && same_name(&t->v[i], m))
-			return wrong(s, "a member name given twice");
-	return true;
-}
-
-/* The whole grammar. `object[d]` tells which kind of container is open at depth d. */
-static bool scan_value(struct scan *s, struct tops *tops)
-{
-	bool object[DEPTH_MAX + 1];
-	int depth = 0;
-	const unsigned char *top_value = NULL;
-
-value:
-	skip_space(s);
-	if (s->p == s->end)
-		return wrong(s, "the end of the line, too early");
-	if (depth == 1 && object[1])
-		top_value = s->p;
-	if (*s->p == '{' || *s->p == '[') {
-		if (depth == DEPTH_MAX)
-			return wrong(s, "nesting deeper than 128 levels");
-		object[++depth] = *s->p++ == '{';
-		skip_space(s);
-		if (s->p < s->end && *s->p == (object[depth] ? '}' : ']'))
-			goto close;
-		if (!object[depth])
-			goto value;
-		goto name;
-	}
-	if (!scan_scalar(s))
-		return false;
-after:
-	if (depth == 0)
-		return true;
-	if (depth == 1 && object[1] && tops->v) {
-		tops->v[tops->n].value = (struct jv){(const char *)top_value, (size_t)(s->p - top_value)};
-		tops->n++;
-	}
-	skip_space(s);
-	if (s->p == s->end)
-		return wrong(s, "the end of the line, too early");
-	if (*s->p == ',') {
-		s->p++;
-		if (!object[depth])
-			goto value;
-		skip_space(s);
-		goto name;
-	}
-	if (*s->p != (object[depth] ? '}' : ']'))
-		return wrong(s, "no comma or closing bracket where one should be");
-close:
-	s->p++;
-	depth--;
-	goto after;
-name:
-	if (s->p == s->end || *s->p != '"')
-		return wrong(s, "no member name where one should be");
-	{
-		const unsigned char *from = s->p;
-		bool escaped = false;
-		if (!scan_string(s, &escaped))
-			return false;
-		if (depth == 1 && tops->v && !top_name(s, tops, from, escaped))
-			return false;
-	}
-	skip_space(s);
-	if (s->p == s->end || *s->p != ':')
-		return wrong(s, "no colon after a member name");
-	s->p++;
-	goto value;
-}
-
-int jv_scan(const char *p, size_t n, struct jv *value, struct jv_member *members, size_t max, size_t *count,
-            struct err *err)
-{
-	const unsigned char *bytes = (const unsigned char *)p;
-	struct scan s = {.start = bytes, .p = bytes, .end = bytes + n};
-	struct tops tops = {.v = members, .max = max};
-
-	skip_space(&s);
-	const unsigned char *from = s.p;
-	if (!scan_value(&s, &tops))
-		goto bad;
-	*value = (struct jv){(const char *)from, (size_t)(s.p - from)};
-	skip_space(&s);
-	if (s.p < s.end) {
-		s.why = "text after the value";
-		goto bad;
-	}
-	if (count)
-		*count = tops.n;
-	return 0;
-bad:
-	return err_set(err, ERR_INPUT, "not a JSON record: %s (byte %zu)", s.why, (size_t)(s.p - s.start) + 1);
-}
 
 /* ---- reading: the bytes are valid, so that skipping needs no checks ---- */
 
@@ -388,15 +60,36 @@ bool jv_is_number(struct jv v) { return v.n && (*v.p == '-' || (*v.p >= '0' && *
 bool jv_is_true(struct jv v) { return v.n == 4 && *v.p == 't'; }
 bool jv_is_null(struct jv v) { return !v.p || (v.n == 4 && *v.p == 'n'); }
 
+/* With an index: what it holds is in there. */
+static bool indexed(struct jv v) { return v.node && v.node->next; }
+static const char *document(struct jv v) { return v.p - v.node->at; }
+
 struct jv_cursor jv_each(struct jv container)
 {
 	if (!jv_is_object(container) && !jv_is_array(container))
 		return (struct jv_cursor){0};
-	return (struct jv_cursor){container.p + 1, container.p + container.n - 1, *container.p == '{'};
+	if (indexed(container))
+		return (struct jv_cursor){.at = document(container),
+		                          .node = container.node + 1,
+		                          .stop = container.node + container.node->next,
+		                          .object = *container.p == '{'};
+	return (struct jv_cursor){
+		.at = container.p + 1, .end = container.p + container.n - 1, .object = *container.p == '{'};
 }
 
 bool jv_next(struct jv_cursor *c, struct jv_member *m)
 {
+	if (c->node) {
+		if (c->node == c->stop)
+			return false;
+		*m = (struct jv_member){.value = {c->at + c->node->at, c->node->n, c->node}};
+		if (c->object) {
+			m->name = (struct jv){c->at + c->node->name_at, c->node->name >> 1};
+			m->escaped = c->node->name & 1;
+		}
+		c->node += c->node->next;
+		return true;
+	}
 	if (c->at == c->end)
 		return false;
 	const char *p = past_space(c->at);
@@ -434,12 +127,32 @@ bool jv_name_is(const struct jv_member *m, const char *s)
 	return jv_is((struct jv){m->name.p - 1, m->name.n + 2}, s);
 }
 
+static struct jv get_indexed(struct jv object, const char *name, size_t n)
+{
+	const struct jv_node *const stop = object.node + object.node->next;
+	const char *const from = document(object);
+	const uint32_t plain = (uint32_t)n << 1;
+
+	for (const struct jv_node *at = object.node + 1; at != stop; at += at->next) {
+		if (at->name == plain && memcmp(from + at->name_at, name, n) == 0)
+			return (struct jv){from + at->at, at->n, at};
+		if (at->name & 1) {
+			const struct jv_member m = {.name = {from + at->name_at, at->name >> 1}, .escaped = true};
+			if (jv_name_is(&m, name))
+				return (struct jv){from + at->at, at->n, at};
+		}
+	}
+	return (struct jv){0};
+}
+
 struct jv jv_get(struct jv object, const char *name)
 {
-	struct jv_cursor c = jv_each(object);
-	struct jv_member m;
 	const size_t n = strlen(name);
 
+	if (jv_is_object(object) && indexed(object))
+		return get_indexed(object, name, n);
+	struct jv_cursor c = jv_each(object);
+	struct jv_member m;
 	if (c.object)
 		while (jv_next(&c, &m))
 			if (m.escaped ? jv_name_is(&m, name) : m.name.n == n && memcmp(m.name.p, name, n) == 0)

@@ -17,6 +17,20 @@
 struct jv {
 	const char *p; /* first byte of the value; NULL: absent */
 	size_t n;
+	const struct jv_node *node; /* of an indexed document: its place in the index; else NULL */
+};
+
+/* An index of a document: its values in the order of the text, so that what a container holds is found without reading
+ * its bytes. Values found through it carry it along; all else works the same, slower. */
+struct jv_node {
+	uint32_t at, n;         /* the value's bytes, from the document's first */
+	uint32_t name_at, name; /* of a member: where its name begins behind the quote; twice its length, 1 more: escapes */
+	uint32_t next;          /* nodes to the next value of its container; 0: not all that it holds is in the index */
+};
+struct jv_index {
+	struct jv_node *v; /* the caller's, good as long as the values are in use */
+	uint32_t max, n;   /* what does not fit is not in it */
+	bool full;
 };
 
 /* One member of an object as jv_scan and jv_next give it; `name` is without its quotes, escapes in place. */
@@ -31,6 +45,9 @@ struct jv_member {
  * max; more are ERR_LIMIT, a name given twice (escapes decoded) is ERR_INPUT. ERR_INPUT names the byte offset. */
 int jv_scan(const char *p, size_t n, struct jv *value, struct jv_member *members, size_t max, size_t *count,
             struct err *err);
+/* The same, and the index of the value, in place of what was in it. */
+int jv_scan_indexed(const char *p, size_t n, struct jv *value, struct jv_member *members, size_t max, size_t *count,
+                    struct jv_index *index, struct err *err);
 
 /* Reading of validated values. Each is a no with an absent or other-typed value. */
 bool jv_is_object(struct jv v);
@@ -47,7 +64,8 @@ struct jv jv_path(struct jv object, const char *dotted); /* "observed.template.l
 /* Iteration over an array or object: `struct jv_cursor c = jv_each(v); while (jv_next(&c, &m)) ...`. For
  * an array m.name is absent. */
 struct jv_cursor {
-	const char *at, *end;
+	const char *at, *end; /* with an index `at` is the document's first byte */
+	const struct jv_node *node, *stop;
 	bool object;
 };
 struct jv_cursor jv_each(struct jv container);

@@ -5,6 +5,7 @@
 #define LINE_MAX_BYTES (1024u * 1024u) /* one record; a longer line is skipped and reported */
 #define DEPTH_MAX 128                  /* nesting of a record */
 #define MEMBERS_MAX 1024               /* top-level members of a record */
+#define INDEX_MAX 8192                 /* values of a record that are found without reading */
 #define EDITS_MAX 8                    /* members one stage may set in one record */
 #define OUT_BLOCK (64u * 1024u)        /* output is written in blocks of about this size */
 

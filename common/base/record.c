@@ -23,9 +23,13 @@ static struct record_edit *find_edit(const struct record *r, const char *name)
 
 static const struct jv_member *find_member(const struct record *r, const char *name)
 {
-	for (size_t i = 0; i < r->nmembers; i++)
-		if (jv_name_is(&r->members[i], name))
-			return &r->members[i];
+	const size_t n = strlen(name);
+
+	for (size_t i = 0; i < r->nmembers; i++) {
+		const struct jv_member *const m = &r->members[i];
+		if (m->escaped ? jv_name_is(m, name) : m->name.n == n && memcmp(m->name.p, name, n) == 0)
+			return m;
+	}
 	return NULL;
 }
 
@@ -151,7 +155,7 @@ int record_loop_flush(struct record_loop *l, struct err *err)
 {
 	const size_t n = l->output.n;
 
-	if (l->wait)
+	if (l->wait && l->pieces)
 		return flush_aside(l, err);
 
 	l->output.n = 0;
@@ -285,6 +289,14 @@ static enum record_fate ask_stage(struct record_loop *l, struct record *r)
 	return RECORD_PRINT;
 }
 
+static int stage_and_emit(struct record_loop *l, struct record *r, struct err *err)
+{
+	const int bad = ask_stage(l, r) == RECORD_PRINT ? emit(l, r, error_time(l, r), err) : 0;
+
+	drop_edits(r);
+	return bad;
+}
+
 int record_loop_one(struct record_loop *l, unsigned long line, const char *p, size_t n, struct err *err)
 {
 	struct jv_member *own = l->take ? malloc(MEMBERS_MAX * sizeof *own) : NULL;
@@ -296,19 +308,27 @@ int record_loop_one(struct record_loop *l, unsigned long line, const char *p, si
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	if (strspn(p, " \t\r") >= n)
 		goto out; /* a blank line is no record and no mistake */
-	if (jv_scan(p, n, &r.whole, r.members, MEMBERS_MAX, &r.nmembers, &why) < 0 ||
+	if (jv_scan_indexed(p, n, &r.whole, r.members, MEMBERS_MAX, &r.nmembers, own ? NULL : &l->index, &why) < 0 ||
 	    (!jv_is_object(r.whole) && !(l->any && jv_is_array(r.whole)) &&
 	     err_set(&why, ERR_INPUT, "not a JSON record: not an object"))) {
 		if (!l->bad_line || !l->bad_line(l->ctx, line, p, n))
 			report_bad(l, line, &why);
 		goto out;
 	}
-	if (ask_stage(l, &r) == RECORD_PRINT)
-		bad = emit(l, &r, error_time(l, &r), err);
-	drop_edits(&r);
+	bad = stage_and_emit(l, &r, err);
 out:
 	free(own);
 	return bad;
+}
+
+int record_loop_scanned(struct record_loop *l, unsigned long line, struct jv whole, struct err *err)
+{
+	struct record r = {.line = line, .whole = whole, .members = l->members};
+	struct jv_cursor c = jv_each(whole);
+
+	while (r.nmembers < MEMBERS_MAX && jv_next(&c, &r.members[r.nmembers]))
+		r.nmembers++;
+	return stage_and_emit(l, &r, err);
 }
 
 static int one_line(struct record_loop *l, const char *p, size_t n, unsigned long line, struct err *err)
@@ -321,7 +341,9 @@ int record_loop_init(struct record_loop *l, struct err *err)
 	l->input = (struct buf)BUF_INIT(LINE_MAX_BYTES + OUT_BLOCK);
 	l->output = (struct buf)BUF_INIT(2 * LINE_MAX_BYTES + OUT_BLOCK);
 	l->members = malloc(MEMBERS_MAX * sizeof *l->members);
-	if (!l->members || buf_reserve(&l->input, OUT_BLOCK) < 0 || buf_reserve(&l->output, OUT_BLOCK + 4096) < 0)
+	l->index = (struct jv_index){.v = malloc(INDEX_MAX * sizeof *l->index.v), .max = INDEX_MAX};
+	if (!l->members || !l->index.v || buf_reserve(&l->input, OUT_BLOCK) < 0 ||
+	    buf_reserve(&l->output, OUT_BLOCK + 4096) < 0)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	l->input.p[0] = '\0';
 	return 0;
@@ -332,7 +354,9 @@ void record_loop_release(struct record_loop *l)
 	buf_release(&l->input);
 	buf_release(&l->output);
 	free(l->members);
+	free(l->index.v);
 	l->members = NULL;
+	l->index.v = NULL;
 }
 
 static bool would_block(int fd)

@@ -71,17 +71,19 @@ struct record_loop {
 	/* Called before the loop waits for more input and at its end: the place to commit a batch. May be NULL. */
 	int (*idle)(void *ctx, struct err *err);
 	const volatile sig_atomic_t *stop; /* not 0: leave after the record in hand; may be NULL */
-	/* For a stage that works on several records at a time (cmd/front/abreast.h). take gets each line instead of `each`
-	 * and hands a copy of it to record_loop_one later; wait is called before a read or write that may block, with what
-	 * poll(2) calls events. -1 ends the loop. Both or none. */
+	/* For a stage that works on several records at a time (cmd/front/abreast.h, batch.h). take gets each line instead
+	 * of `each` and hands a copy of it to record_loop_one later; wait is called before a read or write that may block,
+	 * with what poll(2) calls events. -1 ends the loop. Both or none. */
 	int (*take)(void *ctx, unsigned long line, const char *bytes, size_t n, struct err *err);
 	int (*wait)(void *ctx, int fd, short events, struct err *err);
+	bool pieces;    /* a wait before a write may let others write too: what is written is what a pipe takes at once */
 	void *side_ctx; /* of both */
 
 	bool failed, bad_input; /* results: some record carries an error of ours; some line was bad */
 
 	struct buf input, output;  /* private */
 	struct jv_member *members; /* of the record in hand; unless there is `take` */
+	struct jv_index index;     /* of the same */
 };
 
 int record_loop_init(struct record_loop *l, struct err *err);
@@ -90,6 +92,9 @@ int record_loop_run(struct record_loop *l, struct err *err);
 /* The same for one record, of a line or (line 0) made by the command itself; bytes without newline, with a NUL behind
  * them. */
 int record_loop_one(struct record_loop *l, unsigned long line, const char *bytes, size_t n, struct err *err);
+/* The same for an object that jv_scan_indexed validated as a record's, with room for MEMBERS_MAX members, and that is
+ * in its index whole. */
+int record_loop_scanned(struct record_loop *l, unsigned long line, struct jv whole, struct err *err);
 /* Writes a line as it is, for commands whose output is not a stage's. */
 int record_loop_put(struct record_loop *l, const char *bytes, size_t n, struct err *err);
 int record_loop_flush(struct record_loop *l, struct err *err);

@@ -8,6 +8,8 @@
 
 #include "base/banned.h"
 
+#define TRACE_BYTES 65536
+
 enum direction { STAY, OUT, IN };
 
 static enum direction direction_of(const char *action)
@@ -285,14 +287,13 @@ int decide(struct decide_state *state, const struct decide_input *in, struct buf
 	struct decision d = {
 		.in = in,
 		.before = planned_get(state, in->service),
-		.trace = BUF_INIT(65536),
-		.create = BUF_INIT(LINE_MAX_BYTES),
-		.start = BUF_INIT(LINE_MAX_BYTES),
-		.remove = BUF_INIT(LINE_MAX_BYTES),
 		.op = "none",
 	};
+	struct buf *const texts[DECISION_TEXTS] = {&d.trace, &d.create, &d.start, &d.remove, &d.names};
 	int bad = 0;
 
+	decision_borrow(state, texts);
+	d.trace.max = TRACE_BYTES;
 	buf_putc(&d.trace, '[');
 	buf_putc(&d.create, '[');
 	buf_putc(&d.start, '[');
@@ -309,11 +310,7 @@ int decide(struct decide_state *state, const struct decide_input *in, struct buf
 	const struct jv done = {plan->p, plan->n};
 	if (!bad && !member_is(done, "op", "none") && !member_is(done, "op", "attach"))
 		bad = planned_note(state, in, done, err);
-	buf_release(&d.trace);
-	buf_release(&d.create);
-	buf_release(&d.start);
-	buf_release(&d.remove);
-	buf_release(&d.names);
+	decision_return(state, texts);
 	free(d.signals);
 	return bad;
 }

@@ -9,10 +9,32 @@
 
 #define BUCKETS 4096
 #define NAMES_KEPT_MS (10 * 60 * 1000)
+#define TEXT_KEPT (64u * 1024u) /* of the memory of a text */
 
 struct decide_state {
 	struct planned *bucket[BUCKETS];
+	struct buf texts[DECISION_TEXTS];
 };
+
+void decision_borrow(struct decide_state *s, struct buf *const texts[DECISION_TEXTS])
+{
+	for (size_t i = 0; i < DECISION_TEXTS; i++) {
+		*texts[i] = s->texts[i];
+		s->texts[i] = (struct buf){0};
+		texts[i]->max = LINE_MAX_BYTES;
+		buf_reset(texts[i]);
+	}
+}
+
+void decision_return(struct decide_state *s, struct buf *const texts[DECISION_TEXTS])
+{
+	for (size_t i = 0; i < DECISION_TEXTS; i++) {
+		buf_release(&s->texts[i]);
+		if (texts[i]->cap > TEXT_KEPT)
+			buf_release(texts[i]);
+		s->texts[i] = *texts[i];
+	}
+}
 
 /* Its buffers, each of which is released and copied with it. */
 #define LISTS 3
@@ -32,6 +54,8 @@ void decide_state_free(struct decide_state *s)
 			next = p->next;
 			planned_free(p);
 		}
+	for (size_t i = 0; s && i < DECISION_TEXTS; i++)
+		buf_release(&s->texts[i]);
 	free(s);
 }
 

@@ -42,6 +42,11 @@ struct planned {
 	struct planned *next;
 };
 
+/* The memory of a decision's texts goes from one decision to the next: taken at its begin, empty, and given back. */
+#define DECISION_TEXTS 5
+void decision_borrow(struct decide_state *s, struct buf *const texts[DECISION_TEXTS]);
+void decision_return(struct decide_state *s, struct buf *const texts[DECISION_TEXTS]);
+
 /* The service's last plan of this stream that acts, or NULL. */
 struct planned *planned_get(struct decide_state *s, const char *service);
 /* May the names of its plans be given again? Once a history shows the last one and it is a while ago: then the

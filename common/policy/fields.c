@@ -383,7 +383,27 @@ bool policy_text(struct jv v, char *out, size_t size)
 	return true;
 }
 
+/* Most globs end or begin with a letter that the service's name has not there, and most others have one star and
+ * nothing else that is special. */
 bool policy_matches(const char *glob, const char *service)
 {
+	const size_t n = strlen(service), length = strlen(glob);
+	size_t before = 0;
+
+	if (!n || !length)
+		return n == length;
+	if (glob[length - 1] != service[n - 1] && !strchr("*?]", glob[length - 1]))
+		return false;
+	if (*glob != *service && !strchr("*?[\\", *glob))
+		return false;
+	before = strcspn(glob, "*?[\\");
+	if (!glob[before])
+		return strcmp(glob, service) == 0;
+	const char *after = glob + before + 1;
+	if (glob[before] == '*' && !after[strcspn(after, "*?[\\")]) {
+		const size_t behind = length - before - 1;
+		return n >= before + behind && memcmp(service, glob, before) == 0 &&
+		       memcmp(service + n - behind, after, behind) == 0;
+	}
 	return strcmp(glob, service) == 0 || fnmatch(glob, service, 0) == 0;
 }
