@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the project needs and this machine lacks, with apt-get; starts no service.
 #
-# usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry]     (none: build test)
+# usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser]     (none: build test)
 # build compiles; demo is build and what the demo runs, where an engine that answers will do instead
 # of our own; test is all that the tests use. The others are single servers that the rig asks for.
 # Prints one or two lines: what will be installed, and why. Details go to build/deps.log.
@@ -38,6 +38,7 @@ there() {
 	openssh-server) command -v sshd ;;
 	openssh-client) command -v ssh ;;
 	tzdata) [ -f /usr/share/zoneinfo/Europe/Berlin ] ;;
+	fonts-dejavu-core) [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ;;
 	python3-venv) python3 -c 'import ensurepip, venv' ;;
 	*) command -v "$1" ;;
 	esac >/dev/null 2>&1
@@ -62,8 +63,9 @@ for set; do
 	sshd) want="$want openssh-server openssh-client" ;;
 	podman) want="$want podman netavark aardvark-dns" ;;
 	registry) want="$want docker-registry" ;;
+	browser) want="$want chromium fonts-dejavu-core python3" ;;
 	*)
-		echo "usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry]" >&2
+		echo "usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser]" >&2
 		exit 64
 		;;
 	esac

@@ -5,12 +5,13 @@
 #include "cmd/as-audit/audit.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/banned.h"
 
 static bool intent, history, export, trail, verify;
-static const char *service, *since, *until, *outcomes;
+static const char *service, *since, *until, *outcomes, *format;
 
 static const struct option_row options[] = {
 	{'i', "intent", OPTION_FLAG, NULL, &intent, "before acting: promise the plan, or resume an unfinished one"},
@@ -18,6 +19,7 @@ static const struct option_row options[] = {
 	{0, "export", OPTION_FLAG, NULL, &export, "print what was decided as records that can be decided again"},
 	{0, "trail", OPTION_FLAG, NULL, &trail, "print the rows of the audit trail with their hashes"},
 	{0, "verify", OPTION_FLAG, NULL, &verify, "check the hash chain of every service"},
+	{0, "format", OPTION_TEXT, "FORMAT", &format, "with --export: records, or prometheus, which is numbers to scrape"},
 	{0, "service", OPTION_TEXT, "NAME", &service, "of what is printed: only this service"},
 	{0, "since", OPTION_TEXT, "TIME", &since, "only from this time on; a duration counts back from now"},
 	{0, "until", OPTION_TEXT, "TIME", &until, "only before this time; likewise"},
@@ -33,6 +35,8 @@ int need_store(struct audit *a, struct err *err)
 	return a->store ? 0 : -1;
 }
 
+static bool prometheus(void) { return format && strcmp(format, "prometheus") == 0; }
+
 /* One thing at a time, and what selects rows only with what prints them. */
 static int check_options(struct err *err)
 {
@@ -41,6 +45,13 @@ static int check_options(struct err *err)
 	if ((service || since || until || outcomes) && !(history || export || trail))
 		return err_set(err, ERR_USAGE,
 		               "--service, --since, --until and --outcome go with --history, --export or --trail");
+	if (format && !export)
+		return err_set(err, ERR_USAGE, "--format goes with --export");
+	if (format && strcmp(format, "records") != 0 && strcmp(format, "prometheus") != 0)
+		return err_set(err, ERR_USAGE, "--format: unknown form \"%s\"; known are records and prometheus", format);
+	if (prometheus() && (since || until || outcomes))
+		return err_set(err, ERR_USAGE,
+		               "--format prometheus counts all that the trail has: leave out --since, --until and --outcome");
 	return 0;
 }
 
@@ -65,6 +76,8 @@ static int print(struct audit *a, struct err *err)
 		return verify_chain(a, err);
 	if (select_rows(a, err) < 0)
 		return -1;
+	if (prometheus())
+		return print_prometheus(a, err);
 	return history ? print_history(a, err) : print_trail(a, export, err);
 }
 

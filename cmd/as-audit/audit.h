@@ -28,7 +28,12 @@ int print_history(struct audit *a, struct err *err);
 int print_trail(struct audit *a, bool records, struct err *err);
 /* An RFC 3339 time, or a duration that counts back from now. text NULL: *ms stays. USAGE. */
 int trail_time(const char *option, const char *text, int64_t now, int64_t *ms, struct err *err);
+/* Is it a decision, and not a promise or a pruning? */
+bool audit_row_decides(const struct audit_row *row);
 int check_outcomes(const char *list, struct err *err); /* USAGE for an unknown word */
 int verify_chain(struct audit *a, struct err *err);
+
+/* prometheus.c: the trail as numbers, of a->filter.service or all. */
+int print_prometheus(struct audit *a, struct err *err);
 
 #endif

@@ -108,6 +108,11 @@ static int trail_line(void *ctx, const struct audit_row *row, struct err *err)
 	return put_line(a, err);
 }
 
+bool audit_row_decides(const struct audit_row *row)
+{
+	return strcmp(row->event, "intent") != 0 && strcmp(row->event, "prune") != 0 && *row->body == '{' && row->body[1];
+}
+
 /* A decision as a record: what was audited, and `audit` as the last stage would have set it. A promise is told by its
  * outcome, and a pruning decides nothing. */
 static int record_line(void *ctx, const struct audit_row *row, struct err *err)
@@ -116,8 +121,7 @@ static int record_line(void *ctx, const struct audit_row *row, struct err *err)
 	struct buf *b = &a->line;
 	const size_t n = strlen(row->body);
 
-	if (strcmp(row->event, "intent") == 0 || strcmp(row->event, "prune") == 0 || n < 2 || *row->body != '{' ||
-	    (a->outcomes && !in_list(a->outcomes, row->event)))
+	if (!audit_row_decides(row) || (a->outcomes && !in_list(a->outcomes, row->event)))
 		return 0;
 	buf_put(b, row->body, n - 1); /* without its last brace */
 	buf_json_key(b, "audit");

@@ -42,6 +42,8 @@ struct jv record_get(const struct record *r, const char *name)
 	return m ? m->value : (struct jv){0};
 }
 
+bool outcome_acts(const char *outcome) { return strcmp(outcome, "done") == 0 || strcmp(outcome, "partial") == 0; }
+
 /* An edit, with what the member holds now when keep is set. More edits than EDITS_MAX is a mistake of the stage:
  * the last one is used again, so that nothing is written out of bounds. */
 static struct record_edit *make_edit(struct record *r, const char *name, bool keep)

@@ -43,6 +43,9 @@ void record_fail(struct record *r, const char *stage, const struct err *err, int
 int record_service(const struct record *r, char out[SERVICE_NAME_MAX + 1], struct err *err);
 int record_now(const struct record *r, int64_t *now, struct err *err);
 
+/* Did what was planned happen? outcome: audit.outcome. */
+bool outcome_acts(const char *outcome);
+
 /* What happens to a record after its stage saw it. */
 enum record_fate {
 	RECORD_ERROR = -1, /* err becomes the record's `error`, is reported, and the record is printed */

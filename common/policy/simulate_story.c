@@ -1,6 +1,8 @@
 /* What the two plans of a record did: the one it was recorded with, and the one of the simulation. */
 #include "policy/simulation.h"
 
+#include "base/record.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -35,12 +37,12 @@ struct sim_plan sim_recorded(const struct simulate_record *r, int64_t observed)
 	const struct jv outcome = jv_get(r->audit, "outcome");
 	const struct jv own = jv_get(jv_get(r->in.history, "pending"), "op_id"), op = jv_get(r->intent, "op_id");
 	struct sim_plan p = {.told = jv_is_object(r->plan) && jv_is_string(outcome)};
-	char id[NAME];
+	char id[NAME], word[16] = "";
 
 	if (!p.told)
 		return p;
 	read_plan(&p, r->plan);
-	p.acted = jv_is(outcome, "done") || jv_is(outcome, "partial");
+	p.acted = jv_str(outcome, word, sizeof word) && outcome_acts(word);
 	/* decide() resumes what the record's history shows; the store what came up after that was read. */
 	p.resumed = member_is(r->intent, "state", "resumed") && jv_str(op, id, sizeof id) && !jv_is(own, id);
 	if (p.acted)
