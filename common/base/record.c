@@ -293,7 +293,7 @@ static enum record_fate ask_stage(struct record_loop *l, struct record *r)
 
 static int stage_and_emit(struct record_loop *l, struct record *r, struct err *err)
 {
-	const int bad = ask_stage(l, r) == RECORD_PRINT ? emit(l, r, error_time(l, r), err) : 0;
+	const int bad = ask_stage(l, r) == RECORD_PRINT && !l->sink ? emit(l, r, error_time(l, r), err) : 0;
 
 	drop_edits(r);
 	return bad;

@@ -61,6 +61,7 @@ struct record_loop {
 	void *ctx;
 	bool errors_too;        /* also call `each` for records that carry an error; else they pass */
 	bool any;               /* a line may also be an array (foreign input) */
+	bool sink;              /* records end here: none is printed */
 	bool flush_each;        /* acting stages: no action after a record that could not be written */
 	int64_t (*clock)(void); /* for error.at; NULL: the record's own `now` */
 	void (*report)(void *ctx, unsigned long line, const struct err *err);

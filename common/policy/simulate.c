@@ -231,7 +231,7 @@ static void put_member(const struct sim_service *v, const struct scene *scene, c
 	buf_json_member_int(out, "recorded", v->diverged ? scene->recorded + scene->under_way + recorded->moved : count);
 	buf_json_member_bool(out, "diverged", v->diverged);
 	buf_json_key(out, "load");
-	sim_load(&scene->in, out);
+	simulate_load(&scene->in, out);
 	buf_putc(out, '}');
 }
 

@@ -21,4 +21,8 @@ struct simulate_record {
 int simulate(struct simulation *s, const struct simulate_record *r, struct buf *plan, struct buf *member,
              struct err *err);
 
+/* The member `load` of `simulation`, of a record as it is: the metrics that the policy has targets for, as decided on.
+ * Reads `policy` and `metrics`. */
+void simulate_load(const struct decide_input *in, struct buf *out);
+
 #endif

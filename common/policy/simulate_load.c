@@ -198,7 +198,7 @@ static bool value_of(struct jv metrics, struct jv name, int64_t *micro, char per
 	return mean(metrics, of_containers, micro);
 }
 
-void sim_load(const struct decide_input *in, struct buf *out)
+void simulate_load(const struct decide_input *in, struct buf *out)
 {
 	struct jv_cursor c = jv_each(jv_get(in->policy, "target"));
 	struct jv_member m;

@@ -111,8 +111,6 @@ bool sim_running(struct jv c); /* does it count? */
 
 /* A value per replica times the count is the load, and the load stays. */
 void scene_metrics(struct scene *scene, struct jv metrics);
-/* The metrics that the policy has targets for, as decided on: the member `load`. */
-void sim_load(const struct decide_input *in, struct buf *out);
 void sim_put_micro(struct buf *out, int64_t micro);
 
 /* ---- simulate_past.c ---- */
