@@ -129,7 +129,7 @@ decided() {
 # What a command can give. One that writes no store and opens none cannot be refused it (77).
 statuses() {
 	case $1 in
-	as-decide) echo 0 1 64 65 69 74 75 ;;
+	as-decide | as-report) echo 0 1 64 65 69 74 75 ;;
 	as-resolve-policy | as-sample) echo 0 1 64 65 69 74 75 78 ;;
 	as-start | as-clone | as-remove) echo 0 1 64 65 69 74 75 78 '>128' ;;
 	as-audit | as-ack-alerts | as-lb-update) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
@@ -158,7 +158,7 @@ statuses() {
 		[ "$c" != as-store ] || verb=(status)
 		run -64 "$c" --no-such-option
 		run -74 bash -c '"$1" --help >/dev/full' - "$c"
-		[ "$c" = as-decide ] || run -78 "$c" -c "$BATS_TEST_TMPDIR/bad.conf" "${verb[@]}" </dev/null
+		case $c in as-decide | as-report) ;; *) run -78 "$c" -c "$BATS_TEST_TMPDIR/bad.conf" "${verb[@]}" </dev/null ;; esac
 		case $c in # these read no standard input
 		as-fetch-alerts) run -75 "$c" --follow --timeout 50ms ;;
 		as-watch) run -75 "$c" --timeout 50ms ;;
@@ -286,6 +286,12 @@ statuses() {
 	decided scale-up | as-audit --intent | as-clone | as-audit >/dev/null
 	run_examples as-audit.1
 	is "$(as-audit --history | wc -l)" 1
+}
+
+@test "as-report(1): the examples run, and make three pages" {
+	decided scale-up | as-audit --intent | as-clone | as-audit >/dev/null
+	run_examples as-report.1
+	is "$(grep -l '1 -&gt; 2: alert asks' "$BATS_TEST_TMPDIR"/*.html | wc -l)" 3
 }
 
 @test "as-store(1): the examples run, with an alert waiting" {

@@ -50,6 +50,7 @@ teardown() { wipe; no_servers; }
 
 @test "a command links only what its line in the Makefile says" {
 	is "$(ldd "$AS_BIN/as-decide" | grep -cE 'curl|sqlite|jansson|crypto')" 0
+	is "$(ldd "$AS_BIN/as-report" | grep -cE 'curl|sqlite|jansson|crypto')" 0
 	is "$(ldd "$AS_BIN/as-lb-update" | grep -cE 'sqlite')" 0
 	is "$(ldd "$AS_BIN/as-audit" | grep -cE 'curl|jansson')" 0
 	is "$(ldd "$AS_BIN/as-clone" | grep -c sqlite)" 0

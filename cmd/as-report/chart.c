@@ -11,6 +11,7 @@
 #define WIDE 4000 /* units of the drawing */
 #define HIGH 400
 #define COLUMNS 800
+#define DENSE 200 /* changes from which on a line is drawn thinner */
 #define MICRO 1000000
 
 /* Something that is drawn: its times and values, in the order of time. */
@@ -128,29 +129,43 @@ static void put_steps(struct buf *b, const struct line *l, const struct axis *a,
 	}
 }
 
-/* From value to value; dots: each for itself. */
-static void put_curve(struct buf *b, const struct line *l, const struct axis *a, const struct chosen *c, bool dots)
+/* From value to value; or, with wide not negative, each for itself and that wide. */
+static void put_curve(struct buf *b, const struct line *l, const struct axis *a, const struct chosen *c, int wide)
 {
 	bool drawn = false;
 
 	for (size_t i = 0; i < c->n; i++) {
 		const int64_t v = value_of(l, c->v[i]);
-		if (v != l->none)
-			buf_printf(b, drawn && !dots ? "L%d %d" : "M%d %dh0", x_of(a, at_of(l, c->v[i])), y_of(a, v));
+		const int x = x_of(a, at_of(l, c->v[i]));
+		if (v != l->none && drawn && wide < 0)
+			buf_printf(b, "L%d %d", x, y_of(a, v));
+		else if (v != l->none)
+			buf_printf(b, "M%d %dh%d", wide < 0 ? x : x - wide / 2, y_of(a, v), wide < 0 ? 0 : wide);
 		drawn = v != l->none;
 	}
 }
 
-static void put_path(struct buf *b, const char *class, const struct line *l, const struct axis *a, bool steps)
+static size_t changes(const struct line *l, const struct chosen *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 1; i < c->n; i++)
+		n += value_of(l, c->v[i]) != value_of(l, c->v[i - 1]);
+	return n;
+}
+
+enum form { STEPS, CURVE, DOTS, BARS };
+
+static void put_path(struct buf *b, const char *class, const struct line *l, const struct axis *a, enum form form)
 {
 	static struct chosen c;
 
 	choose(&c, l, a);
-	buf_printf(b, "<path class=\"%s\" d=\"", class);
-	if (steps)
+	buf_printf(b, "<path class=\"%s%s\" d=\"", class, changes(l, &c) > DENSE ? " dense" : "");
+	if (form == STEPS)
 		put_steps(b, l, a, &c);
 	else
-		put_curve(b, l, a, &c, strcmp(class, "dots") == 0);
+		put_curve(b, l, a, &c, form == CURVE ? -1 : form == DOTS ? 0 : WIDE / 60);
 	buf_puts(b, "\"/>");
 }
 
@@ -251,7 +266,9 @@ static void put_times(struct buf *b, const struct axis *a)
 	const int64_t step = time_step(a);
 	char text[CLOCK_TEXT];
 
-	buf_puts(b, "<div class=\"x\" aria-hidden=\"true\">");
+	const bool many = (a->until - first_tick(a, step)) / step >= 4;
+
+	buf_puts(b, many ? "<div class=\"x many\" aria-hidden=\"true\">" : "<div class=\"x\" aria-hidden=\"true\">");
 	for (int64_t t = first_tick(a, step); t <= a->until; t += step) {
 		clock_format(t, text);
 		const bool day = t % 86400000 == 0 && a->until - a->from > 86400000;
@@ -342,8 +359,8 @@ static void put_replicas(struct report *rep, const struct service *s, const stru
 	put_band(b, s, &a);
 	put_grid(b, &a, n);
 	if (s->diverged)
-		put_path(b, "recorded", &recorded, &a, true);
-	put_path(b, "count", &count, &a, true);
+		put_path(b, "recorded", &recorded, &a, STEPS);
+	put_path(b, "count", &count, &a, STEPS);
 	if (s->failures)
 		put_marks(b, s, &a);
 	buf_puts(b, "</svg></div>");
@@ -381,8 +398,8 @@ static void put_load(struct report *rep, const struct service *s, const struct s
 	html_text(b, v->name);
 	buf_printf(b, "</bdi>, %s</span> ", what_of(v));
 	if (allowed) {
-		buf_printf(b, "<span class=\"key\"><span class=\"k-limit\"></span>%s%s</span>", limit_of(v),
-		           beyond ? ", above the chart" : "");
+		buf_printf(b, "<span class=\"key\"><span class=\"%s\"></span>%s%s</span>", v->alert ? "k-threshold" : "k-limit",
+		           limit_of(v), beyond ? ", above the chart" : "");
 	}
 	buf_puts(b, "</figcaption><div class=\"plot\">");
 	put_scale(b, step, n, 1);
@@ -399,8 +416,8 @@ static void put_load(struct report *rep, const struct service *s, const struct s
 	buf_puts(b, "\">");
 	put_grid(b, &a, n);
 	if (!beyond)
-		put_path(b, "limit", &limit, &a, true);
-	put_path(b, v->alert ? "dots" : "curve", &value, &a, false);
+		put_path(b, v->alert ? "threshold" : "limit", &limit, &a, v->alert ? BARS : STEPS);
+	put_path(b, v->alert ? "dots" : "curve", &value, &a, v->alert ? DOTS : CURVE);
 	buf_puts(b, "</svg></div>");
 }
 

@@ -81,12 +81,13 @@ void text_time(struct buf *b, int64_t ms)
 	buf_printf(b, "%.10s %.8s", text, text + 11);
 }
 
-void html_time(struct buf *b, int64_t ms)
+void html_time(struct buf *b, int64_t ms, bool same_day)
 {
 	char text[CLOCK_TEXT];
 
 	clock_format(ms, text);
-	buf_printf(b, "<time datetime=\"%s\">%.10s %.8s</time>", text, text, text + 11);
+	buf_printf(b, "<time datetime=\"%s\">%.*s%s%.8s</time>", text, same_day ? 0 : 10, text, same_day ? "" : " ",
+	           text + 11);
 }
 
 /* The two largest units that say something. */
@@ -123,7 +124,8 @@ void html_hours(struct buf *b, int64_t ms)
 	const long long hundredths = (ms + 18000) / 36000;
 
 	data(b, ms);
-	buf_printf(b, "%lld.%02lld</data>", hundredths / 100, hundredths % 100);
+	text_count(b, hundredths / 100);
+	buf_printf(b, ".%02lld</data>", hundredths % 100);
 }
 
 void text_count(struct buf *b, int64_t n)

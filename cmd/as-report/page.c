@@ -96,9 +96,9 @@ static void put_head(struct report *rep)
 	count_of(b, (int64_t)rep->services.n, "service", "services");
 	if (rep->records) {
 		buf_puts(b, ", from ");
-		html_time(b, rep->from);
+		html_time(b, rep->from, false);
 		buf_puts(b, " to ");
-		html_time(b, rep->until);
+		html_time(b, rep->until, false);
 		buf_puts(b, " UTC, which is ");
 		html_length(b, rep->until - rep->from);
 	}
@@ -137,6 +137,12 @@ static void put_foot(struct report *rep)
 
 /* ---- one service ---- */
 
+static void put_tally(struct buf *b, const char *what, int64_t n)
+{
+	buf_puts(b, what);
+	text_count(b, n);
+}
+
 static int put_section(struct report *rep, const struct service *s, struct err *err)
 {
 	const struct sums sums = sum_up(s);
@@ -147,8 +153,11 @@ static int put_section(struct report *rep, const struct service *s, struct err *
 	html_text(b, s->name);
 	buf_puts(b, "</bdi></h2>\n<p>");
 	count_of(b, s->records, "decision", "decisions");
-	buf_printf(b, ": scaled out %lld, in %lld, repaired %lld, failed %lld. ", (long long)s->out, (long long)s->in,
-	           (long long)s->repairs, (long long)s->failures);
+	put_tally(b, ": scaled out ", s->out);
+	put_tally(b, ", in ", s->in);
+	put_tally(b, ", repaired ", s->repairs);
+	put_tally(b, ", failed ", s->failures);
+	buf_puts(b, ". ");
 	html_hours(b, sums.replica_ms);
 	buf_puts(b, " replica-hours, ");
 	html_length(b, sums.max_ms);
@@ -157,6 +166,7 @@ static int put_section(struct report *rep, const struct service *s, struct err *
 	buf_puts(b, " over target.</p>\n");
 	if (s->points.n)
 		put_charts(rep, s, &sums);
+	put_cut_note(rep, s);
 	if (page_flush(rep, err) < 0 || put_failures(rep, s, err) < 0 || put_decisions(rep, s, err) < 0)
 		return -1;
 	buf_puts(b, "</section>\n");

@@ -57,7 +57,7 @@ struct row {
 	int64_t times;
 	int32_t from, to;
 	char op[16], outcome[16];
-	bool acts;                             /* worth more than one that does nothing */
+	enum row_worth { NOTHING, ACTS, FAILED } worth;
 	const char *reason, *policy, *failure; /* in text; failure "": none, else a line each */
 	char text[];
 };
@@ -69,7 +69,7 @@ struct service {
 	struct series series[SERIES_MAX];
 	size_t nseries, more_series;
 	int64_t records, out, in, repairs, failures;
-	int64_t acts_cut, nothing_cut; /* decisions that are no longer in rows */
+	int64_t cut[FAILED + 1]; /* decisions that are no longer in rows */
 	bool simulated, diverged;
 	bool section;
 	size_t number;
@@ -114,6 +114,7 @@ int page_flush(struct report *rep, struct err *err);
 
 /* ---- table.c ---- */
 int put_summary(struct report *rep, struct err *err);
+void put_cut_note(struct report *rep, const struct service *s);
 int put_decisions(struct report *rep, const struct service *s, struct err *err);
 int put_failures(struct report *rep, const struct service *s, struct err *err);
 
@@ -124,12 +125,12 @@ void put_charts(struct report *rep, const struct service *s, const struct sums *
 /* Text from outside: markup is quoted; control characters, and those that turn the direction of writing or are not to
  * be seen, are shown as \x1b and \u202e. */
 void html_text(struct buf *b, const char *text);
-void html_time(struct buf *b, int64_t ms);     /* <time>, UTC, to the second */
-void html_length(struct buf *b, int64_t ms);   /* <data>: 1 h 20 min */
-void html_hours(struct buf *b, int64_t ms);    /* <data>: hours, two digits */
-void text_micro(struct buf *b, int64_t micro); /* 12.5 */
-void text_short(struct buf *b, int64_t micro); /* 128.5 M */
-void text_count(struct buf *b, int64_t n);     /* 12,345 */
+void html_time(struct buf *b, int64_t ms, bool same_day); /* <time>, UTC, to the second; same_day: without the day */
+void html_length(struct buf *b, int64_t ms);              /* <data>: 1 h 20 min */
+void html_hours(struct buf *b, int64_t ms);               /* <data>: hours, two digits */
+void text_micro(struct buf *b, int64_t micro);            /* 12.5 */
+void text_short(struct buf *b, int64_t micro);            /* 128.5 M */
+void text_count(struct buf *b, int64_t n);                /* 12,345 */
 void text_length(struct buf *b, int64_t ms);
 void text_time(struct buf *b, int64_t ms);
 

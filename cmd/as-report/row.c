@@ -1,4 +1,5 @@
-/* The rows of the tables: like ones become one, and of too many the oldest go, those that did nothing first. */
+/* The rows of the tables: like ones become one, and of too many the oldest go: those that did nothing, then those that
+ * went well. */
 #include "cmd/as-report/report.h"
 
 #include <ctype.h>
@@ -33,20 +34,20 @@ static bool same(const struct row *a, const struct row *b)
 
 static void drop(struct report *rep, struct service *s, struct row *row)
 {
-	*(row->acts ? &s->acts_cut : &s->nothing_cut) += row->times;
+	s->cut[row->worth] += row->times;
 	rep->rows--;
 	free(row);
 }
 
-/* Leaves at most `keep` rows: the oldest that did nothing go first, then the oldest. */
+/* Leaves at most `keep` rows. */
 static void trim(struct report *rep, struct service *s, size_t keep)
 {
 	struct row **v = rows_of(s);
 
-	for (int acts = 0; acts < 2; acts++) {
+	for (int worth = NOTHING; worth <= FAILED; worth++) {
 		size_t surplus = s->rows.n > keep ? s->rows.n - keep : 0, n = 0;
 		for (size_t i = 0; i < s->rows.n; i++) {
-			if (surplus && v[i]->acts == acts) {
+			if (surplus && (int)v[i]->worth == worth) {
 				drop(rep, s, v[i]);
 				surplus--;
 			} else {

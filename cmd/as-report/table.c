@@ -6,6 +6,8 @@
 
 #include "base/banned.h"
 
+#define DAY_MS (24 * 60 * 60 * 1000)
+
 static void cell_count(struct buf *b, int64_t n)
 {
 	buf_puts(b, n ? "<td class=\"n\">" : "<td class=\"n zero\">");
@@ -115,11 +117,11 @@ int put_summary(struct report *rep, struct err *err)
 static void cell_time(struct buf *b, const struct row *row)
 {
 	buf_puts(b, "<td class=\"t\">");
-	html_time(b, row->first);
+	html_time(b, row->first, false);
 	if (row->times > 1) {
-		buf_puts(b, "<span class=\"more\">to ");
-		html_time(b, row->last);
-		buf_puts(b, "</span><span class=\"more\">");
+		buf_puts(b, " <span class=\"more until\">to ");
+		html_time(b, row->last, row->last / DAY_MS == row->first / DAY_MS);
+		buf_puts(b, "</span> <span class=\"more\">");
 		text_count(b, row->times);
 		buf_puts(b, " times, as the last</span>");
 	}
@@ -146,7 +148,7 @@ static void put_decision(struct buf *b, const struct row *row)
 {
 	const bool none = strcmp(row->op, "none") == 0;
 
-	buf_puts(b, row->acts ? "<tr>" : "<tr class=\"quiet\">");
+	buf_puts(b, row->worth != NOTHING ? "<tr>" : "<tr class=\"quiet\">");
 	cell_time(b, row);
 	buf_puts(b, "<td class=\"d\">");
 	html_text(b, row->op);
@@ -159,19 +161,26 @@ static void put_decision(struct buf *b, const struct row *row)
 	buf_puts(b, "</tr>\n");
 }
 
-static void put_cut_note(struct buf *b, const struct service *s)
+static void put_cut(struct buf *b, int64_t n, const char *what, bool *any)
 {
-	if (!s->acts_cut && !s->nothing_cut)
+	if (!n)
 		return;
-	buf_puts(b, "<p class=\"note\">This table is cut. Left out are the oldest ");
-	text_count(b, s->nothing_cut);
-	buf_puts(b, " decisions to do nothing");
-	if (s->acts_cut) {
-		buf_puts(b, " and the oldest ");
-		text_count(b, s->acts_cut);
-		buf_puts(b, " others");
-	}
-	buf_puts(b, "; the charts and numbers have them.</p>\n");
+	buf_puts(b, *any ? ", " : "<p class=\"note\">The tables are cut. Left out are the oldest: ");
+	text_count(b, n);
+	buf_printf(b, " %s", what);
+	*any = true;
+}
+
+/* Before the tables, for they begin late then. */
+void put_cut_note(struct report *rep, const struct service *s)
+{
+	bool any = false;
+
+	put_cut(&rep->out, s->cut[NOTHING], "that did nothing", &any);
+	put_cut(&rep->out, s->cut[ACTS], "that did something", &any);
+	put_cut(&rep->out, s->cut[FAILED], "that failed", &any);
+	if (any)
+		buf_puts(&rep->out, ". Numbers and charts have them.</p>\n");
 }
 
 int put_decisions(struct report *rep, const struct service *s, struct err *err)
@@ -187,7 +196,6 @@ int put_decisions(struct report *rep, const struct service *s, struct err *err)
 			return -1;
 	}
 	buf_puts(b, "</tbody></table>\n");
-	put_cut_note(b, s);
 	return 0;
 }
 

@@ -26,7 +26,7 @@ static void text(struct jv object, const char *name, char *out, size_t size)
 		out[0] = '\0';
 }
 
-/* A string of any length at the end of b, cut at a character to leave it within its maximum. */
+/* A string of any length at the end of b, cut at a character to leave it within its maximum, and on one line. */
 static void put_cut(struct buf *b, struct jv string, size_t most)
 {
 	struct buf whole = BUF_INIT(LINE_MAX_BYTES);
@@ -36,7 +36,11 @@ static void put_cut(struct buf *b, struct jv string, size_t most)
 		n = strnlen(whole.p, whole.n < most ? whole.n : most);
 		while (n < whole.n && n > 0 && ((unsigned char)whole.p[n] & 0xc0) == 0x80)
 			n--;
-		buf_put(b, whole.p, n);
+		for (size_t i = 0; i < n; i++)
+			if (whole.p[i] == '\n')
+				buf_puts(b, "\\n");
+			else
+				buf_putc(b, whole.p[i]);
 		if (n < whole.n)
 			buf_puts(b, "\xe2\x80\xa6");
 	}
@@ -73,34 +77,40 @@ static int sample(struct report *rep, struct series *v, const struct sample *one
 	return list_add(&v->samples, one, sizeof *one, err);
 }
 
+static int64_t times(int64_t target, int64_t replicas)
+{
+	return target * (replicas < 1 ? 1 : replicas > REPLICAS_MAX ? REPLICAS_MAX : replicas);
+}
+
 /* Is one replica's share past the target and the tolerance? As `over` of pipelines/replay.jq. */
-static bool past(const struct seen *seen, const struct sample *one)
+static bool past(const struct seen *seen, int64_t value, int64_t limit)
 {
 	int64_t tolerance = TOLERANCE_MICRO;
 
 	(void)jv_micro(jv_get(seen->policy, "tolerance"), &tolerance);
-	return one->value != NONE && one->limit != NONE &&
-	       (__int128)one->value * MICRO > (__int128)one->limit * (MICRO + tolerance);
+	return value != NONE && (__int128)value * MICRO > (__int128)limit * (MICRO + tolerance);
 }
 
-static int take_loads(struct report *rep, struct service *s, const struct seen *seen, struct jv loads, bool *over,
+/* Each value is measured at the count before the decision; what it may be is drawn for the count after it. */
+static int take_loads(struct report *rep, struct service *s, const struct seen *seen, struct jv loads, struct point *p,
                       struct err *err)
 {
 	struct jv_cursor c = jv_each(loads);
 	struct jv_member m;
 	char name[160], per[16];
+	int64_t target;
 
 	while (jv_is_array(loads) && jv_next(&c, &m)) {
 		struct sample one = {seen->now, NONE, NONE};
 		text(m.value, "name", name, sizeof name);
 		text(m.value, "per", per, sizeof per);
+		const bool shared = strcmp(per, "service") == 0;
 		if (!jv_micro(jv_get(m.value, "value"), &one.value))
 			one.value = NONE;
-		if (!jv_micro(jv_get(m.value, "target"), &one.limit) || one.limit > INT64_MAX / REPLICAS_MAX)
-			one.limit = NONE;
-		if (strcmp(per, "service") == 0 && one.limit != NONE)
-			one.limit *= seen->from < 1 ? 1 : seen->from > REPLICAS_MAX ? REPLICAS_MAX : seen->from;
-		*over = *over || past(seen, &one);
+		if (jv_micro(jv_get(m.value, "target"), &target) && target >= 0 && target < INT64_MAX / REPLICAS_MAX) {
+			one.limit = shared ? times(target, p->count) : target;
+			p->over = p->over || past(seen, one.value, shared ? times(target, seen->from) : target);
+		}
 		/* What nobody measured yet has no line of its own. */
 		if (*per && sample(rep, series_of(s, name, per, false), &one, err) < 0)
 			return -1;
@@ -149,8 +159,8 @@ static void put_sources(const struct record *r, struct buf *out)
 	}
 }
 
-/* Steps that are not ok: "as-clone create web-2 on local: message". */
-static int64_t put_failed(struct buf *out, struct jv list, const char *stage, const char *const members[4])
+/* Steps that are not ok: "as-clone create web-2: message"; the message if it is not told already. */
+static void put_failed(struct buf *out, struct jv list, const char *stage, const char *const members[4], struct jv told)
 {
 	struct jv_cursor c = jv_each(list);
 	struct jv_member m;
@@ -164,15 +174,14 @@ static int64_t put_failed(struct buf *out, struct jv list, const char *stage, co
 		buf_puts(out, stage);
 		for (size_t i = 0; i < 4; i++) {
 			const struct jv v = jv_get(m.value, members[i]);
-			if (!jv_is_string(v) || v.n <= 2)
+			if (!jv_is_string(v) || v.n <= 2 || (i == 3 && v.n == told.n && memcmp(v.p, told.p, v.n) == 0))
 				continue;
-			buf_puts(out, i == 3 ? ": " : out->n ? " " : "");
+			buf_puts(out, i == 3 ? ": " : i || *stage ? " " : "");
 			put_cut(out, v, 300);
 		}
 	}
 	if (n > FAILED_STEPS)
 		buf_printf(out, "\nand %lld more", (long long)(n - FAILED_STEPS));
-	return n;
 }
 
 static bool put_failure(const struct record *r, struct buf *out)
@@ -188,8 +197,8 @@ static bool put_failure(const struct record *r, struct buf *out)
 		buf_puts(out, ": ");
 		put_cut(out, jv_get(error, "message"), 700);
 	}
-	(void)put_failed(out, record_get(r, "steps"), "", step);
-	(void)put_failed(out, record_get(r, "lb"), "as-lb-update", entry);
+	put_failed(out, record_get(r, "steps"), "", step, jv_get(error, "message"));
+	put_failed(out, record_get(r, "lb"), "as-lb-update", entry, jv_get(error, "message"));
 	return out->n > 0;
 }
 
@@ -207,7 +216,7 @@ static int take_row(struct report *rep, struct service *s, const struct record *
 	row.to = small(seen->to);
 	(void)snprintf(row.op, sizeof row.op, "%s", seen->op);
 	(void)snprintf(row.outcome, sizeof row.outcome, "%s", seen->diverged ? "replayed" : seen->outcome);
-	row.acts = failure.n || strcmp(seen->op, "none") != 0;
+	row.worth = failure.n ? FAILED : strcmp(seen->op, "none") != 0 ? ACTS : NOTHING;
 	row.reason = reason.p ? reason.p : "";
 	row.policy = policy.p ? policy.p : "";
 	row.failure = failure.p ? failure.p : "";
@@ -254,7 +263,7 @@ static int take_point(struct report *rep, struct service *s, const struct record
 		bad = buf_ok(&member, err) < 0 || jv_scan(member.p, member.n, &loads, NULL, 0, NULL, err) < 0 ? -1 : 0;
 	}
 	if (!bad)
-		bad = take_loads(rep, s, seen, loads, &p.over, err);
+		bad = take_loads(rep, s, seen, loads, &p, err);
 	buf_release(&member);
 	if (bad || take_alert(rep, s, seen, record_get(r, "alert"), err) < 0)
 		return -1;
