@@ -7,7 +7,7 @@ Four times, 400 and 1400 pixels wide, light and dark: a screenshot OUT/WIDTH-SCH
 page is like then; and OUT/page.pdf, as printed. It speaks the DevTools protocol over two pipes, which are descriptors 3
 and 4 of the browser: https://chromedevtools.github.io/devtools-protocol/
 """
-import base64, fcntl, json, os, pathlib, shutil, subprocess, sys, tempfile
+import base64, fcntl, json, os, pathlib, shutil, signal, subprocess, sys, tempfile
 
 LOOK = r"""(() => {
   const number = text => text.match(/[\d.]+/g).map(Number);
@@ -50,6 +50,7 @@ class Browser:
             ['chromium', '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
              '--hide-scrollbars', '--remote-debugging-pipe', '--user-data-dir=' + home, 'about:blank'],
             preexec_fn=lambda: (os.dup2(high[0], 3), os.dup2(high[1], 4)), pass_fds=(3, 4),
+            env={**os.environ, 'HOME': home, 'TMPDIR': home},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for fd in (there, here, *high):
             os.close(fd)
@@ -100,6 +101,7 @@ def said(events):
 
 
 def main(file, out):
+    signal.alarm(120)
     url = pathlib.Path(file).resolve().as_uri()
     home = tempfile.mkdtemp(prefix='as-browser.')
     b = Browser(home)

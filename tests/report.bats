@@ -220,6 +220,13 @@ record() {
 		page '.sections.web.failures[].what')" '"as-inspect unavailable: down"'
 }
 
+@test "a clock that was wrong by centuries makes no large page" {
+	{ record web 0 none 1 1; record web 9 none 1 1 '{"now": "0001-01-01T00:00:00Z"}'; record web 9 none 1 1 '{"now": "9999-12-31T23:59:59Z"}'; } |
+		as-report >"$BATS_TEST_TMPDIR/page.html"
+	[ "$(wc -c <"$BATS_TEST_TMPDIR/page.html")" -lt 20000 ]
+	"$TOP/tests/page.py" "$BATS_TEST_TMPDIR/page.html" >/dev/null
+}
+
 @test "a page that could not be written is told" { run -74 bash -c 'as-report </dev/null >/dev/full'; }
 
 @test "a hundred thousand records: within seconds and 40 MB, no peak is lost, what is cut is told" {

@@ -238,7 +238,10 @@ static int64_t time_step(const struct axis *a)
 
 	while (i + 1 < sizeof time_steps / sizeof *time_steps && (a->until - a->from) / 1000 / time_steps[i] > 5)
 		i++;
-	return time_steps[i] * 1000;
+	int64_t step = time_steps[i] * 1000;
+	while ((a->until - a->from) / step > 5)
+		step *= 10;
+	return step;
 }
 
 static int64_t first_tick(const struct axis *a, int64_t step)

@@ -97,6 +97,7 @@ const char style[] =
 	"  table, thead, tbody, tfoot, tr, th, td, caption { display: block; width: auto; }\n"
 	"  thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }\n"
 	"  tr { padding: .5rem 0; border-bottom: 1px solid var(--rule); }\n"
+	"  section tbody tr:last-child { border-bottom: 0; }\n"
 	"  th, td { border: 0; padding: .1rem 0; text-align: left; }\n"
 	"  td:empty { display: none; }\n"
 	"  tbody th { font-size: 1rem; }\n"

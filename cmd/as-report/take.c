@@ -133,30 +133,43 @@ static int take_alert(struct report *rep, struct service *s, const struct seen *
 
 /* ---- rows ---- */
 
-/* Where the values of its policy came from: versions of policies first, the others where there are none of these. */
+static bool listed(const struct buf *list, const char *word)
+{
+	const size_t n = strlen(word);
+
+	for (const char *p = list->n ? list->p : NULL; p; p = strstr(p, ", "), p = p ? p + 2 : NULL)
+		if (strncmp(p, word, n) == 0 && (p[n] == '\0' || strncmp(p + n, ", ", 2) == 0))
+			return true;
+	return false;
+}
+
+enum source { SOURCE_STORE, SOURCE_OTHER, SOURCE_DEFAULT, SOURCES };
+
+static enum source source_of(const char *from)
+{
+	return strncmp(from, "db:", 3) == 0 ? SOURCE_STORE : strcmp(from, "default") == 0 ? SOURCE_DEFAULT : SOURCE_OTHER;
+}
+
+/* Where the values of its policy came from: versions of policies; where there are none the other sources; else the
+ * defaults. A plan that was taken up again goes by the policies that it was made by. */
 static void put_sources(const struct record *r, struct buf *out)
 {
-	struct jv from = jv_get(record_get(r, "policy"), "from");
 	const struct jv decided_by = jv_get(record_get(r, "intent"), "policies");
 	const bool resumed = jv_is(jv_get(record_get(r, "intent"), "state"), "resumed") && jv_is_array(decided_by);
+	const struct jv from = resumed ? decided_by : jv_get(record_get(r, "policy"), "from");
 	struct jv_member m;
-	char one[160];
+	char one[160], word[170];
 
-	for (int db = 1; db >= 0 && (db || !out->n); db--) {
-		struct jv_cursor c = jv_each(db && resumed ? decided_by : from);
-		while (jv_next(&c, &m)) {
-			const char *prefix = db && resumed ? "db:" : "";
-			if (!jv_str(m.value, one, sizeof one) || (!resumed && (strncmp(one, "db:", 3) == 0) != db))
+	for (int which = SOURCE_STORE; which < SOURCES && !out->n; which++)
+		for (struct jv_cursor c = jv_each(from); jv_next(&c, &m);) {
+			if (!jv_str(m.value, one, sizeof one))
 				continue;
-			char word[170];
-			(void)snprintf(word, sizeof word, "%s%s", prefix, one);
-			/* Each once; one that is a part of another is told with it. */
-			if (out->n && strstr(out->p, word))
+			(void)snprintf(word, sizeof word, "%s%s", resumed ? "db:" : "", one);
+			if ((int)source_of(word) != which || listed(out, word))
 				continue;
 			buf_puts(out, out->n ? ", " : "");
 			buf_puts(out, word);
 		}
-	}
 }
 
 /* Steps that are not ok: "as-clone create web-2: message"; the message if it is not told already. */
