@@ -136,6 +136,7 @@ statuses() {
 	as-ingest | as-inspect | as-policy) echo 0 1 64 65 69 74 75 77 78 ;;
 	as-fetch-alerts) echo 0 1 64 69 74 75 77 78 ;;
 	as-watch) echo 0 64 69 74 75 77 78 ;;
+	as-doctor) echo 0 1 64 74 75 78 ;;
 	as-store) echo 0 64 69 74 75 77 78 '>128' ;;
 	as-listen) echo 64 69 74 75 77 78 '>128' ;;
 	*) fail "statuses of $1?" ;;
@@ -164,7 +165,7 @@ statuses() {
 		as-watch) run -75 "$c" --timeout 50ms ;;
 		as-listen) run -75 "$c" --listen 127.0.0.1:0 --timeout 50ms ;;
 		esac
-		case $c in as-fetch-alerts | as-watch | as-listen | as-store) continue ;; esac
+		case $c in as-fetch-alerts | as-watch | as-listen | as-store | as-doctor) continue ;; esac
 		run -65 bash -c 'echo nonsense | "$@"' - "$c" "${verb[@]}"
 		run -75 bash -c 'exec "$@" <>"$0"' "$BATS_TEST_TMPDIR/never" "$c" --timeout 50ms "${verb[@]}"
 		[ "$c" = as-policy ] || run -69 bash -c '"$1" </' - "$c"
@@ -304,6 +305,12 @@ statuses() {
 	alert scale-up
 	run_examples as-ack-alerts.1
 	is "$(names)" 'web web-1'
+}
+
+@test "as-doctor(1): the examples run, and all is well" {
+	run_examples as-doctor.1
+	run -0 as-doctor -q
+	is "$output" ''
 }
 
 @test "autoscale(7): the examples run" { run_examples autoscale.7; }

@@ -2,6 +2,7 @@
  * what is gone; with --drain only sends no new work to what the plan is about to remove; with --sync also takes out
  * what no record knows of. See as-lb-update(1). */
 #include "cmd/as-lb-update/update.h"
+#include "cmd/front/means.h"
 
 #include "base/clock.h"
 #include "base/exit.h"
@@ -225,7 +226,7 @@ int main(int argc, char **argv)
 		(void)err_set(&err, ERR_TEMPORARY, "out of memory");
 		return front_fail(&u->f, &err);
 	}
-	make_means(u);
+	front_means(&u->means, &u->hosts);
 	done = front_filter_together(&u->f, u->hosts.tasks, each, u, false);
 	if (u->sync && (done == EX_DONE || done == EX_RECORDS) && !front_stopping()) {
 		const int end = sweep(u);

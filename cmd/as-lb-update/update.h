@@ -178,8 +178,6 @@ void free_known(struct update *u);
 int look_at_world(struct update *u, int64_t since, struct err *err);
 bool runs(const struct update *u, const char *name);
 
-/* means.c: a load balancer that runs in a container. */
-void make_means(struct update *u);
 
 /* bereft.c: of a service whose last container is gone, and that names no load balancer any more, where it has entries,
  * or had them a moment ago: for free(3). */

@@ -3,6 +3,7 @@
 #include "cmd/as-sample/sample.h"
 
 #include "base/clock.h"
+#include "base/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,40 +69,6 @@ static int split(struct program *p, bool trusted, struct err *err)
 	return n ? 0 : err_set(err, ERR_INPUT, "no program is named: exec:PROGRAM");
 }
 
-static bool others_write(const struct stat *st) { return (st->st_mode & 022) != 0; }
-
-/* Whose word counts: root's, and that of the user we run as. */
-static bool is_ours(const struct stat *st) { return st->st_uid == 0 || st->st_uid == geteuid(); }
-
-static int check_file(const char *file, struct err *err)
-{
-	struct stat st;
-
-	if (stat(file, &st) < 0)
-		return err_set(err, ERR_NOT_FOUND, "cannot run %s: %s", file, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, ERR_REFUSED, "%s is no regular file", file);
-	if (!is_ours(&st) || others_write(&st))
-		return err_set(
-			err, ERR_REFUSED,
-			"%s is not run, for others may write it: chown it to root or to who runs this, and chmod go-w it", file);
-	if (access(file, X_OK) < 0)
-		return err_set(err, ERR_DENIED, "cannot run %s: %s (chmod +x it?)", file, strerror(errno));
-	return 0;
-}
-
-static int check_folder(const char *folder, struct err *err)
-{
-	struct stat st;
-
-	if (stat(folder, &st) < 0)
-		return err_set(err, ERR_CONFIG, "cannot look into the folder %s: %s (make it, or set programs in [metrics])",
-		               folder, strerror(errno));
-	if (!is_ours(&st) || others_write(&st))
-		return err_set(err, ERR_REFUSED, "nothing in %s is run, for others may write there: chmod go-w it", folder);
-	return 0;
-}
-
 static int find(struct program *p, bool trusted, struct err *err)
 {
 	const char *folder = p->m->s->f.conf.metrics.programs, *name = p->argv[0];
@@ -111,13 +78,13 @@ static int find(struct program *p, bool trusted, struct err *err)
 		               "only a policy in the store may name the path %s: a label names a program in %s", name, folder);
 	if (*name != '/' && (*name == '.' || strchr(name, '/')))
 		return err_set(err, ERR_REFUSED, "%s is no name of a program in %s", name, folder);
-	if (*name != '/' && check_folder(folder, err) < 0)
+	if (*name != '/' && trust_folder(folder, err) < 0)
 		return -1;
 	const int n =
 		snprintf(p->file, sizeof p->file, "%s%s%s", *name == '/' ? "" : folder, *name == '/' ? "" : "/", name);
 	if (n < 0 || (size_t)n >= sizeof p->file)
 		return err_set(err, ERR_LIMIT, "the path of %.80s is too long", name);
-	return check_file(p->file, err);
+	return trust_program(p->file, err);
 }
 
 /* ---- its start ---- */

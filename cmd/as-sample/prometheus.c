@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/http.h"
+#include "base/web.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,6 @@
 #define DOWN_MS 5000  /* for so long a server that did not answer is not asked again */
 #define QUERY_MS 9000 /* that the server has: its own word of it comes before our limit */
 #define KEEP_MS 10000 /* for so long an answer is shared */
-#define SECRET_MAX 8192
 #define QUERY_MAX (METRIC_NAME + SERVICE_NAME_MAX * 8)
 #define SAID 400 /* bytes of the server's own words */
 
@@ -45,8 +45,7 @@ struct line {
 
 struct prometheus {
 	struct sampler *s;
-	char *base, *path; /* "https://host:9090"; "/prefix/api/v1/query" */
-	char *user, *password;
+	struct web web;
 	struct tasks_gate gate;
 	struct line *free;
 	struct answer *answers;
@@ -55,61 +54,6 @@ struct prometheus {
 };
 
 /* ---- where it is ---- */
-
-static int hex(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-	                              : -1;
-}
-
-/* n bytes with %XX as what they mean. New; NULL: no memory. */
-static char *decoded(const char *p, size_t n)
-{
-	char *out = malloc(n + 1);
-	size_t k = 0;
-
-	for (size_t i = 0; out && i < n; i++) {
-		if (p[i] == '%' && i + 2 < n && hex(p[i + 1]) >= 0 && hex(p[i + 2]) >= 0) {
-			out[k++] = (char)(hex(p[i + 1]) * 16 + hex(p[i + 2]));
-			i += 2;
-		} else {
-			out[k++] = p[i];
-		}
-	}
-	if (out)
-		out[k] = '\0';
-	return out;
-}
-
-/* SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/PREFIX] */
-static int read_url(struct prometheus *p, const char *url, struct err *err)
-{
-	const size_t scheme = strncmp(url, "http://", 7) == 0 ? 7 : strncmp(url, "https://", 8) == 0 ? 8 : 0;
-	const char *host = url + scheme, *slash = strchr(host, '/'), *end = slash ? slash : host + strlen(host);
-	const char *at = memrchr(host, '@', (size_t)(end - host));
-	const char *colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
-	size_t prefix = strlen(end);
-
-	if (at) {
-		p->user = decoded(host, (size_t)((colon ? colon : at) - host));
-		p->password = colon ? decoded(colon + 1, (size_t)(at - colon - 1)) : strdup("");
-		host = at + 1;
-	}
-	/* The whole of it may hold a password. */
-	if (!scheme || end == host || strpbrk(url, "?# "))
-		return err_set(err, ERR_CONFIG,
-		               "prometheus in [metrics] is http:// or https:// with a host, perhaps a port and a path, as "
-		               "http://127.0.0.1:9090");
-	while (prefix && end[prefix - 1] == '/')
-		prefix--;
-	if (asprintf(&p->base, "%.*s%.*s", (int)scheme, url, (int)(end - host), host) < 0)
-		p->base = NULL;
-	if (asprintf(&p->path, "%.*s/api/v1/query", (int)prefix, end) < 0)
-		p->path = NULL;
-	return p->base && p->path && (!at || (p->user && p->password)) ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
-}
 
 int prometheus_init(struct sampler *s, struct err *err)
 {
@@ -120,7 +64,7 @@ int prometheus_init(struct sampler *s, struct err *err)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	p->s = s;
 	p->gate.width = AT_ONCE;
-	return read_url(p, s->f.conf.metrics.prometheus, err);
+	return web_read(&p->web, s->f.conf.metrics.prometheus, "/api/v1/query", "prometheus in [metrics]", err);
 }
 
 static void forget(struct answer *a)
@@ -144,47 +88,22 @@ void prometheus_release(struct sampler *s)
 		next = a->next;
 		forget(a);
 	}
-	free(p->base);
-	free(p->path);
-	free(p->user);
-	free(p->password);
+	web_release(&p->web);
 	free(p);
 	s->prometheus = NULL;
 }
 
 /* ---- connections ---- */
 
-/* The first line of a file that its owner alone may read. */
-static int read_token(const char *file, char token[SECRET_MAX], struct err *err)
-{
-	struct stat st;
-	const int fd = open(file, O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		const int why = errno;
-		if (fd >= 0)
-			(void)close(fd);
-		return err_set(err, ERR_CONFIG, "prometheus_token_file: cannot read %s: %s", file, strerror(why));
-	}
-	n = read(fd, token, SECRET_MAX - 1);
-	(void)close(fd);
-	if (st.st_mode & 077)
-		return err_set(err, ERR_CONFIG, "prometheus_token_file: others may read the token: chmod 600 %s", file);
-	token[n > 0 ? n : 0] = '\0';
-	token[strcspn(token, "\r\n")] = '\0';
-	return *token ? 0 : err_set(err, ERR_CONFIG, "prometheus_token_file: there is no token in %s", file);
-}
-
 static struct line *new_line(struct prometheus *p, struct err *err)
 {
 	const struct conf_metrics *conf = &p->s->f.conf.metrics;
 	struct line *l = calloc(1, sizeof *l);
-	char token[SECRET_MAX];
-	struct http_target target = {.base = p->base,
+	char token[WEB_TOKEN];
+	struct http_target target = {.base = p->web.base,
 	                             .ca = conf->prometheus_ca,
-	                             .user = p->user,
-	                             .password = p->password,
+	                             .user = p->web.user,
+	                             .password = p->web.password,
 	                             .name = "prometheus",
 	                             .hint = "does it run? is prometheus in [metrics] right?",
 	                             .tasks = p->s->hosts.tasks};
@@ -193,7 +112,8 @@ static struct line *new_line(struct prometheus *p, struct err *err)
 		(void)err_set(err, ERR_TEMPORARY, "out of memory");
 		return NULL;
 	}
-	if (!conf->prometheus_token_file || read_token(conf->prometheus_token_file, token, err) == 0) {
+	if (!conf->prometheus_token_file ||
+	    web_token(conf->prometheus_token_file, "prometheus_token_file", token, err) == 0) {
 		target.token = conf->prometheus_token_file ? token : NULL;
 		l->http = http_new(&target, err);
 	}
@@ -326,7 +246,7 @@ static int ask(struct prometheus *p, struct answer *a, bool *down, struct err *e
 	buf_printf(&body, "&timeout=%dms&partial_response=false", QUERY_MS);
 	int bad = l ? buf_ok(&body, err) : -1;
 	if (!bad)
-		bad = http_call(l->http, "POST", p->path, body.p, body.n, "application/x-www-form-urlencoded", 0, &reply,
+		bad = http_call(l->http, "POST", p->web.path, body.p, body.n, "application/x-www-form-urlencoded", 0, &reply,
 		                &status, err);
 	*down = bad && err->code == ERR_UNAVAILABLE;
 	if (!bad)

@@ -1,5 +1,6 @@
 #include "base/cert.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -48,6 +49,31 @@ static bool is_signed_by(X509 *x, X509 *authority)
 	ERR_clear_error();
 	return good;
 }
+
+/* Takes x. */
+static int until_of(X509 *x, int64_t *ms)
+{
+	struct tm tm = {0};
+	const int good = x && ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1;
+
+	X509_free(x);
+	*ms = good ? (int64_t)timegm(&tm) * 1000 : 0;
+	return good ? 0 : -1;
+}
+
+int cert_until(const char *file, int64_t *ms) { return until_of(read_certificate(file), ms); }
+
+int cert_text_until(const char *pem, int64_t *ms)
+{
+	BIO *text = BIO_new_mem_buf(pem, -1);
+	X509 *x = text ? PEM_read_bio_X509(text, NULL, NULL, NULL) : NULL;
+
+	(void)BIO_free(text);
+	ERR_clear_error();
+	return until_of(x, ms);
+}
+
+const char *cert_library(void) { return OpenSSL_version(OPENSSL_VERSION); }
 
 void cert_trouble(const char *cert, const char *ca, int64_t now_ms, char *out, size_t size)
 {

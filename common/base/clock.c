@@ -148,6 +148,23 @@ bool clock_parse(const char *s, int64_t *ms)
 	return true;
 }
 
+bool clock_http(const char *s, int64_t *ms)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	int year, day, h, m, sec, end = 0;
+	char month[4];
+
+	if (sscanf(s, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day, month, &year, &h, &m, &sec, &end) != 6 ||
+	    !end || s[end])
+		return false;
+	const char *at = strstr(months, month);
+	if (!at || strlen(month) != 3 || (at - months) % 3 || day < 1 || day > 31 || h > 23 || m > 59 || sec > 60 ||
+	    h < 0 || m < 0 || sec < 0)
+		return false;
+	*ms = clock_days(year, (int)((at - months) / 3) + 1, day) * DAY_MS + ((h * 60 + m) * INT64_C(60) + sec) * 1000;
+	return true;
+}
+
 bool clock_json(struct jv v, int64_t *ms)
 {
 	char text[64];

@@ -19,6 +19,8 @@ void clock_sleep_ms(int64_t ms);
 void clock_format(int64_t ms, char out[CLOCK_TEXT]);
 /* RFC 3339 with any offset, `T` or space, any number of fraction digits (cut to ms). False when it is no time. */
 bool clock_parse(const char *s, int64_t *ms);
+/* "Tue, 01 Dec 2026 11:06:08 GMT", the Date of an HTTP answer, RFC 9110 section 5.6.7; whole seconds. */
+bool clock_http(const char *s, int64_t *ms);
 /* A JSON string that is a time, or false. */
 bool clock_json(struct jv v, int64_t *ms);
 

@@ -20,7 +20,7 @@ struct conf_host {
 	char *context;       /* a docker context; "": the one that the docker command would use */
 	char *docker_config; /* the folder of that command's own files; NULL: there is none */
 	char *engine, *zone, *cloud, *address;
-	long weight; /* how many copies it takes beside the others; 0: none */
+	long weight;                     /* how many copies it takes beside the others; 0: none */
 	enum conf_switch image_transfer; /* before that of struct conf */
 };
 

@@ -23,6 +23,7 @@ struct http {
 	char *base, *name, *hint, *header;
 	char *ca, *cert; /* NULL: none */
 	bool tls, unix_socket;
+	int64_t certificate; /* of the peer: until when it is good */
 	struct dial *dial;
 	long call_ms;
 	struct tasks *tasks;
@@ -164,6 +165,8 @@ static bool set_up(struct http *h, const struct http_target *t)
 		       curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
 	if (good && t->cert)
 		good = curl_easy_setopt(c, CURLOPT_SSLCERT, t->cert) == CURLE_OK;
+	if (good && h->tls && t->certificate)
+		good = curl_easy_setopt(c, CURLOPT_CERTINFO, 1L) == CURLE_OK;
 	if (good && t->key)
 		good = curl_easy_setopt(c, CURLOPT_SSLKEY, t->key) == CURLE_OK;
 	return good;
@@ -196,6 +199,7 @@ struct http *http_new(const struct http_target *t, struct err *err)
 		goto bad;
 	h->call_ms = t->call_ms ? t->call_ms : HTTP_CALL_MS;
 	h->tasks = t->tasks;
+	h->certificate = TIME_NONE;
 	h->tls = strncmp(t->base, "https:", 6) == 0;
 	h->unix_socket = t->unix_path != NULL;
 	h->dial = t->dial ? dial_hold(t->dial) : NULL;
@@ -233,6 +237,20 @@ void http_free(struct http *h)
 }
 
 const char *http_header(const struct http *h) { return h->value; }
+int64_t http_certificate(const struct http *h) { return h->certificate; }
+const char *http_library(void) { return curl_version(); }
+
+/* Of the peer's own certificate, which comes first in the chain; only the first call on a connection has it. */
+static void note_certificate(struct http *h)
+{
+	struct curl_certinfo *chain = NULL;
+
+	if (!h->tls || curl_easy_getinfo(h->curl, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain || !chain->num_of_certs)
+		return;
+	for (const struct curl_slist *line = chain->certinfo[0]; line; line = line->next)
+		if (strncmp(line->data, "Cert:", 5) == 0)
+			(void)cert_text_until(line->data + 5, &h->certificate);
+}
 
 static int unreachable(const struct http *h, CURLcode code, const char *method, const char *path, struct err *err)
 {
@@ -414,12 +432,14 @@ static int run(struct http *h, struct request *q, const char *path, struct buf *
 		goto out;
 	q->url = url.p;
 	const CURLcode code = perform(h, q);
-	if (code == CURLE_OK)
+	if (code == CURLE_OK) {
 		(void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, status);
-	else if (said.code)
+		note_certificate(h);
+	} else if (said.code) {
 		*err = said;
-	else
+	} else {
 		(void)failed(h, code, q->method, path, err);
+	}
 	bad = code == CURLE_OK ? 0 : -1;
 out:
 	buf_release(&url);

@@ -11,6 +11,7 @@
 #include "base/tasks.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct http;
 
@@ -24,6 +25,7 @@ struct http_target {
 	const char *name;         /* what messages call the peer: "host edge-1" */
 	const char *hint;         /* what to look at when it cannot be reached: "is the engine running?"; may be NULL */
 	const char *header;       /* a header of the answer to keep for http_header; may be NULL */
+	bool certificate;         /* keep how long the peer's certificate is good, for http_certificate */
 	long connect_ms, call_ms; /* 0: HTTP_CONNECT_MS, HTTP_CALL_MS */
 	struct tasks *tasks;      /* a call from within a task suspends that task only; NULL: calls simply wait */
 };
@@ -62,5 +64,8 @@ void http_cancel(struct http *h);
 
 /* The value of the target's header in the last answer; "" when there was none. */
 const char *http_header(const struct http *h);
+/* Until when the peer's certificate is good, ms UTC; TIME_NONE (clock.h): not known. */
+int64_t http_certificate(const struct http *h);
+const char *http_library(void); /* "libcurl/7.88.1 OpenSSL/3.0.11 ..." */
 
 #endif

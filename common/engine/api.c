@@ -1,5 +1,6 @@
 #include "engine/api.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "engine/doc.h"
 #include "engine/where.h"
@@ -34,6 +35,7 @@ struct api {
 	 * short call would need a login. */
 	struct lane quick, slow;
 	int version; /* minor version that the calls speak; 0: not negotiated */
+	int64_t certificate;
 };
 
 static struct lane *lane_of(struct api *a, bool slow) { return slow && a->slow.dial ? &a->slow : &a->quick; }
@@ -75,6 +77,8 @@ struct api *api_open(const struct conf_host *host, struct tasks *tasks, struct e
 		goto bad;
 	a->where.target.hint = "is the engine running? is its url, or DOCKER_HOST, right?";
 	a->where.target.header = "Api-Version";
+	a->where.target.certificate = true;
+	a->certificate = TIME_NONE;
 	a->where.target.tasks = tasks;
 	if (a->where.argv[0]) {
 		a->quick.gate.width = DIALS_SHORT;
@@ -111,6 +115,17 @@ void api_close(struct api *a)
 }
 
 const char *api_host(const struct api *a) { return a->name; }
+int64_t api_certificate(const struct api *a) { return a->certificate; }
+
+void api_where(const struct api *a, char *out, size_t size)
+{
+	const struct where *w = &a->where;
+
+	if (w->argv[0])
+		(void)snprintf(out, size, "ssh, %s", w->machine);
+	else
+		(void)snprintf(out, size, "%s", w->target.unix_path ? w->target.unix_path : w->target.base);
+}
 
 /* ---- exchanges ---- */
 
@@ -164,6 +179,7 @@ static int negotiate(struct api *a, struct exchange *x, struct err *err)
 		return err_set(err, ERR_REMOTE, "host %s: the engine speaks API %s, 1.%d or newer is needed: update the engine",
 		               a->name, version, API_OLDEST);
 	a->version = major > 1 || minor > API_NEWEST ? API_NEWEST : minor;
+	a->certificate = http_certificate(x->http);
 	return 0;
 }
 

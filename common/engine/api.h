@@ -40,6 +40,10 @@ void api_close(struct api *a);
 const char *api_host(const struct api *a); /* its name, for messages */
 /* The minor version that is spoken, 24 for API 1.24; asks the engine at first use. -1 and err. */
 int api_version(struct api *a, struct err *err);
+struct engine_about;
+int api_about(struct api *a, struct engine_about *out, struct err *err); /* about.c */
+int64_t api_certificate(const struct api *a);                            /* see engine_about; after a call */
+void api_where(const struct api *a, char *out, size_t size);
 
 /* One request; the path is in printf form after the version, its parts encoded by api_encode. body is borrowed JSON or
  * NULL; call_ms 0: the usual limit. NULL: no complete answer came. The answer's body is at most HTTP_BODY_MAX. */

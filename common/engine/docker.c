@@ -49,6 +49,8 @@ static struct engine *docker_open(const struct conf_host *host, struct tasks *ta
 
 static int docker_ping(struct engine *e, struct err *err) { return api_version(e->api, err) < 0 ? -1 : 0; }
 
+static int docker_about(struct engine *e, struct engine_about *out, struct err *err) { return api_about(e->api, out, err); }
+
 static int docker_is_podman(struct engine *e, bool *yes, struct err *err)
 {
 	json_t *doc = NULL;
@@ -392,6 +394,7 @@ const struct engine_driver engine_docker = {
 	.open = docker_open,
 	.close = docker_close,
 	.ping = docker_ping,
+	.about = docker_about,
 	.is_podman = docker_is_podman,
 	.list = docker_list,
 	.inspect = docker_inspect,

@@ -63,6 +63,17 @@ struct engine_stats {
 		memory; /* bytes, without the file cache that is given back first (Podman 4 counts that too); -1: not told */
 };
 
+/* Who an engine is, for a person. Texts are "" where it does not say. */
+struct engine_about {
+	char name[48], version[48]; /* "Docker", "20.10.24" */
+	int spoken;                 /* minor version of the API that is used: 41 for 1.41 */
+	char newest[16], oldest[16];
+	char where[256];           /* how it is reached: a socket, an address, ssh and a machine */
+	int64_t certificate_until; /* of the server, ms UTC; TIME_NONE: none, or not known */
+	bool timed;
+	int64_t ahead_ms, fuzz_ms; /* its clock before ours, and how sure that is; if timed */
+};
+
 struct engine_driver {
 	const char *name; /* "docker" */
 	/* Connects lazily: the first call that fails says why. host and tasks (may be NULL) live longer than it. */
@@ -70,6 +81,7 @@ struct engine_driver {
 	void (*close)(struct engine *e); /* NULL is fine */
 	/* Negotiates the version and stores it for the calls that follow. Called by them when it was not. */
 	int (*ping)(struct engine *e, struct err *err);
+	int (*about)(struct engine *e, struct engine_about *out, struct err *err);
 	/* Whether it is Podman, which says some things otherwise; asked once. NULL: it never is. */
 	int (*is_podman)(struct engine *e, bool *yes, struct err *err);
 	/* The engine's list, newest first; label "NAME" or "NAME=VALUE" or NULL for all; stopped ones too. New. */
@@ -136,6 +148,14 @@ extern const struct engine_driver
 const struct engine_driver *engine_driver(const struct conf_host *host, struct err *err);
 /* Is it reached through a socket of this machine? Then its containers' own addresses are reached from here too. */
 bool engine_is_local(const struct conf_host *host);
+
+/* The files that TLS with a host needs, "" where it has none. As for `open`, CONFIG and DENIED. */
+#define ENGINE_FILE 512
+struct engine_files {
+	char ca[ENGINE_FILE], cert[ENGINE_FILE], key[ENGINE_FILE];
+};
+int engine_files(const struct conf_host *host, struct engine_files *out, struct err *err);
+const char *engine_library(void); /* that reads its documents: "2.14" of jansson */
 
 /* credentials.c: what `docker login` has kept in its folder, $DOCKER_CONFIG or ~/.docker. */
 

@@ -38,6 +38,8 @@ static struct engine *swarm_open(const struct conf_host *host, struct tasks *tas
 
 static int swarm_ping(struct engine *e, struct err *err) { return api_version(e->api, err) < 0 ? -1 : 0; }
 
+static int swarm_about(struct engine *e, struct engine_about *out, struct err *err) { return api_about(e->api, out, err); }
+
 /* ---- asking ---- */
 
 int swarm_json_done(struct engine *e, struct exchange *x, json_t **doc, struct err *err)
@@ -369,6 +371,7 @@ const struct engine_driver engine_swarm = {
 	.open = swarm_open,
 	.close = swarm_close,
 	.ping = swarm_ping,
+	.about = swarm_about,
 	.list = swarm_list,
 	.inspect = swarm_inspect,
 	.image_id = refuse_image_id,

@@ -1,6 +1,7 @@
 #include "engine/where.h"
 
 #include "engine/doc.h"
+#include "engine/engine.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -247,6 +248,17 @@ static int read_context(const struct conf_host *host, struct where *w, const cha
 }
 
 /* ---- all of them ---- */
+
+int engine_files(const struct conf_host *host, struct engine_files *out, struct err *err)
+{
+	struct where w = {.url = ""};
+	const int rc = where_find(host, &w, err);
+
+	(void)snprintf(out->ca, sizeof out->ca, "%s", w.target.ca ? w.target.ca : "");
+	(void)snprintf(out->cert, sizeof out->cert, "%s", w.target.cert ? w.target.cert : "");
+	(void)snprintf(out->key, sizeof out->key, "%s", w.target.key ? w.target.key : "");
+	return rc;
+}
 
 int where_find(const struct conf_host *host, struct where *w, struct err *err)
 {

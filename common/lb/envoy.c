@@ -403,4 +403,5 @@ const struct lb_driver lb_envoy = {
 	.look = envoy_load_of_all,
 	.verify = envoy_verify,
 	.ensure = envoy_ensure,
+	.check = envoy_check,
 };

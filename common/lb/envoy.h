@@ -62,6 +62,10 @@ int envoy_list(struct lb *lb, const char *backend, struct lb_list *out, struct e
 int envoy_backends(struct lb *lb, struct lb_names *out, struct err *err);
 int envoy_verify(struct lb *lb, const char *backend, const struct lb_list *wanted, struct err *err);
 
+/* ---- envoy_check.c: a verb of lb.h ---- */
+
+void envoy_check(struct lb *lb, const struct findings *to);
+
 /* ---- envoy_api.c: what Envoy says ---- */
 
 int envoy_admin(struct lb *lb, struct err *err); /* reads conf->admin */

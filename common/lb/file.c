@@ -36,13 +36,27 @@ static enum err_code code_of(int no)
 	}
 }
 
+static int open_lock(const char *path, struct err *err)
+{
+	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 ? err_set(err, code_of(errno), "cannot open %s: %s", path, strerror(errno)) : fd;
+}
+
+int lb_file_may_lock(const char *path, struct err *err)
+{
+	const int fd = open_lock(path, err);
+
+	return fd < 0 ? -1 : close(fd);
+}
+
 int lb_file_lock(struct tasks *tasks, const char *path, struct err *err)
 {
 	const int64_t deadline = clock_monotonic_ms() + LOCK_MS;
-	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	const int fd = open_lock(path, err);
 
 	if (fd < 0)
-		return err_set(err, code_of(errno), "cannot open %s: %s", path, strerror(errno));
+		return -1;
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		const int no = errno;
 		if (no != EWOULDBLOCK && no != EINTR) {

@@ -16,6 +16,9 @@
  * the lock behind. Waits at most 10 s, then TEMPORARY. Gives the descriptor; close(2) lets go. */
 int lb_file_lock(struct tasks *tasks, const char *path, struct err *err);
 
+/* Could it be taken? Waits for nobody. */
+int lb_file_may_lock(const char *path, struct err *err);
+
 /* Adds the bytes of a file to *text, whose max bounds them, and puts its status into *st. NOT_FOUND, DENIED. */
 int lb_file_read(const char *path, struct buf *text, struct stat *st, struct err *err);
 

@@ -466,3 +466,25 @@ int lb_filed_change(struct filed_folder *folder, struct filed_change *change, st
 	*err = change->err;
 	return -1;
 }
+
+/* ---- trying ---- */
+
+void lb_filed_try(const struct filed_folder *folder, const struct findings *to)
+{
+	const struct buf text = BUF_INIT(0);
+	char path[PATH_MAX];
+	struct err err;
+
+	(void)snprintf(path, sizeof path, "%s/" LOCK_NAME, folder->path);
+	int rc = lb_file_may_lock(path, &err);
+	temp_of(folder, "_try", path);
+	if (rc == 0 && (rc = lb_file_write(path, &text, NULL, &err)) == 0)
+		(void)unlink(path);
+	if (rc == 0)
+		finding_ok(to, "writing", "files can be written in %s", folder->path);
+	else
+		lb_found(
+			to, "writing", &err,
+			"give this user (uid %lu) the folder %s: chown it, or chgrp and chmod g+w it; what is locked in it, too",
+			(unsigned long)geteuid(), folder->path);
+}

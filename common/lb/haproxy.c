@@ -359,4 +359,5 @@ const struct lb_driver lb_haproxy = {
 	.look = haproxy_look,
 	.verify = haproxy_verify,
 	.ensure = haproxy_ensure,
+	.check = haproxy_check,
 };

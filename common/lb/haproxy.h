@@ -108,7 +108,17 @@ int haproxy_change(struct lb *lb, struct haproxy_change *change, struct err *err
 /* Adds the backends that ensure made, and those with a slot that is ours. */
 int haproxy_made(struct lb *lb, struct lb_names *out, struct err *err);
 
+/* Does what is saved of the backends agree with what HAProxy has? Tells of the first difference of each. */
+int haproxy_agrees(struct lb *lb, const struct haproxy_config *c, const struct findings *to, struct err *err);
+
+/* ---- haproxy_check.c: a verb of lb.h ---- */
+
+void haproxy_check(struct lb *lb, const struct findings *to);
+
 /* ---- haproxy_master.c ---- */
+
+/* Is `master` the master socket? */
+int haproxy_has_master(const struct lb *lb, struct err *err);
 
 /* Has the master load its configuration, and returns when the new worker answers at the Runtime API. REFUSED when the
  * old one serves on. */

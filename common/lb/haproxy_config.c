@@ -414,6 +414,18 @@ int haproxy_config_put_back(struct haproxy_config *c, struct err *err)
 	return lb_file_rename(file, c->file, err);
 }
 
+int haproxy_config_try(const struct haproxy_config *c, struct err *err)
+{
+	char file[PATH_MAX], lock[PATH_MAX + 8];
+
+	(void)snprintf(lock, sizeof lock, "%s.lock", c->file);
+	if (lb_file_may_lock(lock, err) < 0 || beside(c, "as-lb-try", file, err) < 0 ||
+	    lb_file_write(file, &c->old, &c->st, err) < 0)
+		return -1;
+	(void)unlink(file);
+	return 0;
+}
+
 bool haproxy_config_pending(const struct haproxy_config *c)
 {
 	char file[PATH_MAX];

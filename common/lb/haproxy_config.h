@@ -64,6 +64,8 @@ bool haproxy_config_changed(const struct haproxy_config *c);
 int haproxy_config_commit(struct haproxy_config *c, struct err *err);
 /* After a commit: the old bytes again, unchecked. */
 int haproxy_config_put_back(struct haproxy_config *c, struct err *err);
+/* Could it be written? A file beside it is made and removed. */
+int haproxy_config_try(const struct haproxy_config *c, struct err *err);
 /* Does `haproxy -c` take the file as it is on disk? */
 int haproxy_config_check(const struct haproxy_config *c, struct err *err);
 

@@ -75,6 +75,13 @@ static int show_proc(const struct lb *lb, struct proc *p, struct err *err)
 	return rc;
 }
 
+int haproxy_has_master(const struct lb *lb, struct err *err)
+{
+	struct proc p;
+
+	return show_proc(lb, &p, err);
+}
+
 static int refused(const struct lb *lb, const char *why, struct err *err)
 {
 	return err_set(err, ERR_REFUSED, "lb %s: HAProxy did not load its configuration; its old worker serves on (%.*s)",

@@ -149,6 +149,110 @@ static int save_all(struct round *r, struct err *err)
 	return 0;
 }
 
+/* ---- does the file agree? ---- */
+
+/* The name of the first server in the section's text that is not live, or that is live and not in it; "" none. */
+static const char *odd_one(const struct round *r, const struct haproxy_section *s, char name[LB_NAME], bool *live)
+{
+	const char *at = r->config.text.p + s->from, *end = r->config.text.p + s->to;
+	struct haproxy_line l;
+	char place[64];
+
+	*live = false;
+	while (haproxy_next_line(&at, end, &l)) {
+		if (sscanf(l.word, "server %63s %63s", name, place) == 2 && lb_is_ours(name) &&
+		    !among(r->live, r->nlive, s->name, name))
+			return name;
+	}
+	*live = true;
+	for (size_t i = 0; i < r->nlive; i++) {
+		const struct haproxy_entry *e = &r->live[i];
+		if (!e->server.ours || strcmp(e->backend, s->name) != 0)
+			continue;
+		(void)snprintf(name, LB_NAME, "%s", e->server.name);
+		if (!memmem(r->config.text.p + s->from, s->to - s->from, name, strlen(name)))
+			return name;
+	}
+	name[0] = '\0';
+	return name;
+}
+
+/* Would saving change the text? A drain that is under way may be saved or not. */
+static int would_change(struct round *r, const char *backend, bool *yes, struct err *err)
+{
+	char *before = malloc(r->config.text.n + 1);
+	const size_t n = r->config.text.n;
+	int rc = before ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
+
+	*yes = true;
+	if (before)
+		memcpy(before, r->config.text.p, n);
+	for (int tries = 0; rc == 0 && *yes && tries < 2; tries++) {
+		for (size_t i = 0; tries && i < r->nlive; i++)
+			if (r->live[i].server.state == LB_DRAIN)
+				r->live[i].server.state = LB_UP;
+		rc = save(r, backend, true, err);
+		*yes = rc == 0 && (n != r->config.text.n || memcmp(before, r->config.text.p, n) != 0);
+		haproxy_splice(&r->config, 0, r->config.text.n, before, n);
+	}
+	free(before);
+	return rc;
+}
+
+static void tell_difference(const struct round *r, const struct haproxy_section *s, const struct findings *to)
+{
+	char found[FINDING_TEXT], name[LB_NAME];
+	bool live, some = false;
+
+	for (size_t i = 0; i < r->nlive; i++)
+		some = some || (r->live[i].server.ours && strcmp(r->live[i].backend, s->name) == 0);
+	const char *odd = odd_one(r, s, name, &live);
+	(void)snprintf(found, sizeof found, "backend %s: what %s keeps between its markers is not what runs (%s%s)",
+	               s->name, r->lb->peer.conf->config, *odd ? odd : "other weights, addresses or slots",
+	               !*odd  ? ""
+	               : live ? " runs and is not in it"
+	                      : " is in it and does not run");
+	if (some)
+		finding_bad(to, FINDING_FAIL, "saved servers", found, LB_SYNC);
+	else
+		finding_bad(
+			to, FINDING_FAIL, "saved servers", found,
+			"no server of ours runs there: take the lines between `# as-lb begin %s` and `# as-lb end %s` out of "
+			"%s, or reload HAProxy if it shall have them",
+			s->name, s->name, r->config.file);
+}
+
+int haproxy_agrees(struct lb *lb, const struct haproxy_config *c, const struct findings *to, struct err *err)
+{
+	struct round r = {.lb = lb, .config = *c};
+	struct haproxy_section s;
+	size_t at = 0, bad = 0, sections = 0;
+	bool differs;
+
+	int rc = look(lb, NULL, &r.live, &r.nlive, err);
+	if (rc == 0)
+		rc = haproxy_name_slots(&r.config, r.live, r.nlive, err);
+	if (r.nlive)
+		qsort(r.live, r.nlive, sizeof *r.live, by_name);
+	r.config.text = (struct buf)BUF_INIT(DOCUMENT_MAX);
+	buf_put(&r.config.text, c->old.p ? c->old.p : "", c->old.n);
+	while (rc == 0 && haproxy_next_section(&r.config, NULL, NULL, &at, &s)) {
+		if (!lb_safe_name(s.name))
+			continue;
+		rc = would_change(&r, s.name, &differs, err);
+		sections++;
+		bad += rc == 0 && differs;
+		if (rc == 0 && differs)
+			tell_difference(&r, &s, to);
+	}
+	if (rc == 0 && !bad)
+		finding_ok(to, "saved servers", "what %s keeps is what runs, in %zu backend%s", c->file, sections,
+		           sections == 1 ? "" : "s");
+	free(r.live);
+	buf_release(&r.config.text);
+	return rc;
+}
+
 /* ---- one change ---- */
 
 static int apply_save(struct round *r, struct haproxy_change *c)

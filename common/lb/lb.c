@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,17 @@ const struct lb_driver *lb_driver(const struct conf_lb *conf, struct err *err)
 	err_set(err, ERR_CONFIG, "[lb \"%s\"]: unknown driver \"%s\"; there are haproxy, nginx, traefik and envoy",
 	        conf->name, conf->driver);
 	return NULL;
+}
+
+void lb_found(const struct findings *to, const char *what, const struct err *err, const char *mend, ...)
+{
+	char text[FINDING_TEXT];
+	va_list ap;
+
+	va_start(ap, mend);
+	(void)vsnprintf(text, sizeof text, mend, ap);
+	va_end(ap);
+	finding_bad(to, FINDING_FAIL, what, err->message, "%s", text);
 }
 
 void lb_list_release(struct lb_list *list)

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/finding.h"
 #include "base/rule.h"
 #include "base/tasks.h"
 
@@ -140,6 +141,9 @@ struct lb_driver {
 	 * only the operator can add is missing; the message says which line. */
 	int (*ensure)(struct lb *lb, const char *backend, const struct lb_route *route, struct lb_result *result,
 	              struct err *err);
+	/* Tries what the other verbs need, and changes nothing that the load balancer reads: does it answer, may it be told
+	 * things, can what it reads be written, does it use what is written? Tells of each; for as-doctor. */
+	void (*check)(struct lb *lb, const struct findings *to);
 };
 
 /* The driver of a configured load balancer; NULL and CONFIG for an unknown one. */
@@ -165,6 +169,11 @@ bool lb_is_ours(const char *name); /* is it such a name? */
 bool lb_safe_check(const char *s); /* "" or a path as LB_CHECK says */
 
 /* For drivers. */
+/* For `check`: a failure of this err. mend in printf form. */
+void lb_found(const struct findings *to, const char *what, const struct err *err, const char *mend, ...)
+	__attribute__((format(printf, 4, 5)));
+/* What makes all entries right again. */
+#define LB_SYNC "run the pipeline lb-sync (as-inspect --all | as-resolve-policy | as-lb-update --sync)"
 void lb_place(const struct lb_server *s, char out[LB_PLACE]); /* ADDRESS:PORT, [ADDRESS]:PORT */
 bool lb_same_place(const struct lb_server *a, const struct lb_server *b);
 /* A server that a caller wants, with its address made canonical. REFUSED when anything of it is not safe. */

@@ -452,4 +452,5 @@ const struct lb_driver lb_nginx = {
 	.look = nginx_load_of_all,
 	.verify = nginx_verify,
 	.ensure = nginx_ensure,
+	.check = nginx_check,
 };

@@ -106,6 +106,8 @@ int nginx_workers_left(struct lb *lb, struct nginx_workers *w, bool serving);
 bool nginx_workers_older(struct lb *lb, const struct stat *than);
 void nginx_workers_release(struct nginx_workers *w);
 
+int nginx_may_signal(struct lb *lb, struct err *err); /* would nginx_hup be let? */
+
 /* ---- nginx_folder.c: the files that are no backend's, and all together ---- */
 
 struct nginx_gen {
@@ -136,6 +138,10 @@ extern const struct filed_kind nginx_kind;
 /* GET of a path of admin: its body. */
 int nginx_ask(const struct lb *lb, const char *path, struct buf *reply, struct err *err);
 int nginx_used(struct lb *lb, struct err *err); /* 0: nginx uses what is written; CONFLICT */
+
+/* ---- nginx_check.c: a verb of lb.h ---- */
+
+void nginx_check(struct lb *lb, const struct findings *to);
 
 /* ---- nginx_load.c: verbs of lb.h ---- */
 

@@ -184,6 +184,21 @@ int nginx_hup(struct lb *lb, struct err *err)
 	return 0;
 }
 
+int nginx_may_signal(struct lb *lb, struct err *err)
+{
+	pid_t pid;
+
+	if (lb->conf->container)
+		return 0; /* whoever is let to the engine is */
+	if (master_pid(lb, &pid, err) < 0)
+		return -1;
+	if (kill(pid, 0) == 0)
+		return 0;
+	return err_set(err, errno == EPERM ? ERR_DENIED : ERR_UNAVAILABLE,
+	               "lb %s: no signal can be sent to nginx's master process %d: %s", lb->conf->name, (int)pid,
+	               strerror(errno));
+}
+
 static void add_worker(struct nginx_workers *out, int pid, unsigned long long start)
 {
 	struct nginx_worker *more = realloc(out->v, (out->n + 1) * sizeof *more);

@@ -413,4 +413,5 @@ const struct lb_driver lb_traefik = {
 	.look = traefik_load_of_all,
 	.verify = traefik_verify,
 	.ensure = traefik_ensure,
+	.check = traefik_check_all,
 };

@@ -104,6 +104,10 @@ void traefik_connections_of(struct lb *lb, const struct filed *files, size_t n, 
 void traefik_await_idle(struct lb *lb, const struct lb_server *s, int64_t wait_ms, int64_t deadline,
                         struct lb_result *result);
 
+/* ---- traefik_check.c: a verb of lb.h ---- */
+
+void traefik_check_all(struct lb *lb, const struct findings *to);
+
 /* ---- traefik_load.c: verbs of lb.h ---- */
 
 int traefik_load(struct lb *lb, const char *backend, struct lb_stats *out, struct err *err);

@@ -14,6 +14,8 @@
 #define WHOLE_DAY (24 * 60)
 #define ALL_DAYS 0x7fu
 
+bool schedule_zones(char *why, size_t size) { return zone_database(why, size); }
+
 /* ---- the text ---- */
 
 struct reading {

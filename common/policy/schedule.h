@@ -31,6 +31,9 @@ bool schedule_at(const char *text, int64_t now_ms, struct schedule_entry *out);
 /* Is this entry active, and since when? */
 bool schedule_active(const struct schedule_entry *e, int64_t now_ms, int64_t *since);
 
+/* Is the zone database there? why: what it is, such as "/usr/share/zoneinfo, 2024a", or what is missing. */
+bool schedule_zones(char *why, size_t size);
+
 /* Are both active at some time? Looked at is a week in winter and one in summer, of the year of now_ms. */
 bool schedule_overlap(const struct schedule_entry *a, const struct schedule_entry *b, int64_t now_ms);
 

@@ -263,9 +263,15 @@ static struct zone *parse(const unsigned char *p, size_t n)
 	return NULL;
 }
 
-static struct zone *read_file(const char *name)
+static const char *folder(void)
 {
 	const char *dir = getenv("TZDIR");
+
+	return dir && *dir ? dir : "/usr/share/zoneinfo";
+}
+
+static struct zone *read_file(const char *name)
+{
 	unsigned char bytes[ZONE_BYTES];
 	struct zone *z = NULL;
 	char path[512];
@@ -273,7 +279,7 @@ static struct zone *read_file(const char *name)
 	size_t n = 0;
 	ssize_t got = 1;
 
-	const int length = snprintf(path, sizeof path, "%s/%s", dir && *dir ? dir : "/usr/share/zoneinfo", name);
+	const int length = snprintf(path, sizeof path, "%s/%s", folder(), name);
 	const int fd = length < (int)sizeof path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
 	if (fd < 0)
 		return NULL;
@@ -316,4 +322,36 @@ const struct zone *zone_get(const char *name, char *why, size_t size)
 	z->next = kept;
 	kept = z;
 	return z;
+}
+
+/* "# version 2024a" begins the file of all rules, which most packages bring. */
+static void version_of(char *out, size_t size)
+{
+	char path[512], text[64] = "", version[32];
+
+	(void)snprintf(path, sizeof path, "%s/tzdata.zi", folder());
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd >= 0) {
+		(void)!read(fd, text, sizeof text - 1);
+		(void)close(fd);
+	}
+	if (sscanf(text, "# version %31s", version) == 1)
+		(void)snprintf(out, size, ", version %s", version);
+	else
+		(void)snprintf(out, size, ", of unknown version");
+}
+
+bool zone_database(char *why, size_t size)
+{
+	static const char *const names[] = {"Europe/Berlin", "America/New_York", "Asia/Tokyo"};
+	char version[48], no[128];
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!zone_get(names[i], no, sizeof no)) {
+			(void)snprintf(why, size, "%s has no usable %s", folder(), names[i]);
+			return false;
+		}
+	version_of(version, sizeof version);
+	(void)snprintf(why, size, "%s%s", folder(), version);
+	return true;
 }

@@ -6,6 +6,7 @@
 #ifndef POLICY_ZONE_H
 #define POLICY_ZONE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,9 @@ struct zone;
 /* The zone of that name: `UTC`, or a file below $TZDIR or /usr/share/zoneinfo. Borrowed. NULL: there is none, and why
  * says so. */
 const struct zone *zone_get(const char *name, char *why, size_t size);
+
+/* Is the database there, with zones that change? why: where it is and its version, or what is missing. */
+bool zone_database(char *why, size_t size);
 
 /* Seconds east of UTC at a time in seconds UTC, and the time of the next change; INT64_MAX: there is none. */
 int64_t zone_offset(const struct zone *z, int64_t at, int64_t *until);

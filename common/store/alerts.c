@@ -100,6 +100,8 @@ int alerts_count(struct alerts *a, struct alert_counts *counts, struct err *err)
 	return a->driver->count(a, counts, err);
 }
 
+int alerts_may_write(struct alerts *a, struct err *err) { return a->driver->may_write(a, err); }
+
 int alerts_prune(struct alerts *a, const char *state, int64_t before, int64_t limit, int64_t *n, struct err *err)
 {
 	*n = 0;

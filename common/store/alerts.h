@@ -82,6 +82,9 @@ int alerts_requeue(struct alerts *a, const char *id, bool *there, struct err *er
 /* When the next alert gets due; INT64_MAX: none waits. For --follow. */
 int alerts_next_due(struct alerts *a, int64_t *due, struct err *err);
 
+/* Does the store take writes of this user? Tried as far as that changes nothing. DENIED: no. */
+int alerts_may_write(struct alerts *a, struct err *err);
+
 struct alert_counts {
 	int64_t waiting, claimed, done, dead; /* by state; waiting: new */
 	int64_t oldest;                       /* received_at of the oldest that is new or claimed; INT64_MIN: none */

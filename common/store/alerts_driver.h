@@ -29,6 +29,7 @@ struct alerts_driver {
 	int (*requeue)(struct alerts *a, const char *id, bool *there, struct err *err);
 	int (*next_due)(struct alerts *a, int64_t *due, struct err *err);
 	int (*count)(struct alerts *a, struct alert_counts *counts, struct err *err);
+	int (*may_write)(struct alerts *a, struct err *err);
 	int (*prune)(struct alerts *a, const char *state, int64_t before, int64_t limit, int64_t *n, struct err *err);
 };
 

@@ -620,6 +620,8 @@ static int on_count(void *ctx, const struct sql_value *col, struct err *err)
 	return 0;
 }
 
+static int sql_alerts_may_write(struct alerts *a, struct err *err) { return sql_may_write(db_of(a), err); }
+
 static int sql_alerts_count(struct alerts *a, struct alert_counts *counts, struct err *err)
 {
 	return sql_run(db_of(a), "SELECT state, COUNT(*), MIN(received_at) FROM alert GROUP BY state", SQL_NO_BINDS,
@@ -690,5 +692,6 @@ const struct alerts_driver alerts_sql = {
 	.requeue = sql_alerts_requeue,
 	.next_due = sql_alerts_next_due,
 	.count = sql_alerts_count,
+	.may_write = sql_alerts_may_write,
 	.prune = sql_alerts_prune,
 };

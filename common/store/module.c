@@ -1,5 +1,7 @@
 #include "store/module.h"
 
+#include "store/store.h"
+
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
@@ -27,6 +29,15 @@ static int module_path(const char *name, char *out, size_t size, struct err *err
 	const int len = snprintf(out, size, "%s/../lib/autoscale/%s.so", self, name);
 	return len > 0 && (size_t)len < size ? 0
 	                                     : err_set(err, ERR_CONFIG, "the path of the driver \"%s\" is too long", name);
+}
+
+const char *const store_modules[] = {"mysql", "mongodb", NULL};
+
+const char *store_module_library(const char *name, struct err *err)
+{
+	const struct store_module *m = store_module(name, err);
+
+	return m ? m->library() : NULL;
 }
 
 const struct store_module *store_module(const char *name, struct err *err)

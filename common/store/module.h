@@ -14,6 +14,7 @@ struct alerts_driver;
 
 struct store_module {
 	const char *version;                /* of the toolkit it was built with: must be the program's */
+	const char *(*library)(void);       /* which version of the client library it runs with */
 	const struct sql_driver *sql;       /* NULL: none */
 	const struct alerts_driver *alerts; /* NULL: none */
 };

@@ -154,8 +154,7 @@ static int on_applied(void *ctx, const struct sql_value *col, struct err *err)
 	return 0;
 }
 
-/* The newest version in the store, 0 for an empty one. ERR_CONFIG when this program must not touch it. */
-static int applied_version(struct sql *db, int64_t *applied, struct err *err)
+int sql_schema(struct sql *db, int64_t *applied, struct err *err)
 {
 	bool there = false;
 
@@ -178,7 +177,7 @@ static int migrate_in_tx(struct sql *db, void *job, struct err *err)
 	(void)job;
 
 	/* Looked at again: another process may have done it while this one waited for the lock. */
-	if (applied_version(db, &applied, err) < 0)
+	if (sql_schema(db, &applied, err) < 0)
 		return -1;
 	for (size_t i = (size_t)applied; i < sql_migrations_count; i++) {
 		const struct sql_migration *m = &sql_migrations[i];
@@ -197,7 +196,7 @@ static int migrate(struct sql *db, struct err *err)
 {
 	int64_t applied;
 
-	if (applied_version(db, &applied, err) < 0)
+	if (sql_schema(db, &applied, err) < 0)
 		return -1;
 	db->schema_was = applied;
 	if (applied == known_version())
@@ -270,6 +269,17 @@ struct sql *sql_open_existing(const char *url, bool *there, struct err *err)
 		return NULL;
 	}
 	return open_with(driver, url, there, err);
+}
+
+struct sql *sql_open_raw(const char *url, bool *there, struct err *err)
+{
+	const struct sql_driver *driver = driver_of(url, err);
+
+	*there = true; /* until it is known that it is not */
+	if (!driver)
+		return NULL;
+	*there = !driver->absent || !driver->absent(url);
+	return *there ? driver->open(url, err) : NULL;
 }
 
 void sql_close(struct sql *db)

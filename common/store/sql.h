@@ -83,7 +83,14 @@ struct sql *sql_open(const char *url, struct err *err);
 /* The same of one that is there. NULL with *there false, and err as it was: there is none, and none was made. */
 struct sql *sql_open_existing(const char *url, bool *there, struct err *err);
 bool sql_serves(const char *url); /* some driver here knows its scheme */
-void sql_close(struct sql *db);   /* NULL is fine */
+/* The same, as it is: nobody looks at its schema. */
+struct sql *sql_open_raw(const char *url, bool *there, struct err *err);
+/* The newest version of the schema in it, 0 for none. CONFIG when this program must not touch it: newer, or other. */
+int sql_schema(struct sql *db, int64_t *version, struct err *err);
+/* Tries an INSERT, an UPDATE and a DELETE, and rolls back: probe.c. */
+int sql_may_write(struct sql *db, struct err *err);
+const char *sql_sqlite_library(void);
+void sql_close(struct sql *db); /* NULL is fine */
 
 int sql_run(struct sql *db, const char *text, const struct sql_value *binds, size_t nbinds, sql_row_fn row, void *ctx,
             struct err *err);

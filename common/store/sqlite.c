@@ -439,6 +439,8 @@ static const char *path_of(const char *url)
 	return strncmp(url, scheme, sizeof scheme - 1) == 0 ? url + sizeof scheme - 1 : url;
 }
 
+const char *sql_sqlite_library(void) { return sqlite3_libversion(); }
+
 /* One that may not be looked at is not absent. */
 static bool sqlite_absent(const char *url)
 {

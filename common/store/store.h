@@ -230,6 +230,25 @@ int store_container_each(struct store *s, const char *service, const char *host,
 /* Was anything ever seen on that host? */
 int store_container_host(struct store *s, const char *host, bool *known, struct err *err);
 
+/* --- a look that makes and changes nothing, the schema neither --- */
+struct store_probe {
+	bool there; /* else the first command that needs it makes it, and nothing more is known here */
+	int64_t schema, schema_known; /* 0: no table of ours yet; of this program */
+	bool writes;                  /* rows could be written, which was tried and rolled back; else */
+	struct err why;
+	int64_t ahead_ms; /* its clock before ours */
+};
+/* Failures as of store_open, but a schema of another version is none. */
+int store_probe(const char *url, struct store_probe *out, struct err *err);
+/* The file that a store is, "" for one on a server. */
+void store_file(const char *url, char *out, size_t size);
+
+/* What the stores are reached with: "SQLite 3.40.1", and the drivers that are loaded when a URL names them. NULL ends
+ * the names; CONFIG: it is not installed, or cannot be used. */
+const char *store_library(void);
+extern const char *const store_modules[];
+const char *store_module_library(const char *name, struct err *err);
+
 /* --- upkeep --- */
 struct store_status {
 	int64_t schema_was, schema, schema_known; /* found at the opening (0: empty), now, and of this program */

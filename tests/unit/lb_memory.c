@@ -286,6 +286,11 @@ static int memory_ensure(struct lb *lb, const char *backend, const struct lb_rou
 	return 0;
 }
 
+static void memory_check(struct lb *lb, const struct findings *to)
+{
+	finding_ok(to, "memory", "%s is in memory", lb->conf->name);
+}
+
 const struct lb_driver lb_memory = {
 	.name = "memory",
 	.open = memory_open,
@@ -299,4 +304,5 @@ const struct lb_driver lb_memory = {
 	.look = memory_look,
 	.verify = memory_verify,
 	.ensure = memory_ensure,
+	.check = memory_check,
 };

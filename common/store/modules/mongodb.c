@@ -293,6 +293,19 @@ static int mongo_count(struct alerts *a, struct alert_counts *counts, struct err
 	                 on_oldest, &counts->oldest, err);
 }
 
+/* An update and a deletion of what cannot be there need the same rights as others. */
+static int mongo_may_write(struct alerts *a, struct err *err)
+{
+	struct link *l = &mongo_of(a)->link;
+	int64_t n;
+	bool repeated;
+
+	if (link_update_one(l, BCON_NEW("_id", BCON_UTF8(""), "state", BCON_UTF8("")),
+	                    BCON_NEW("$set", "{", "seen", BCON_INT64(0), "}"), &n, &repeated, err) < 0)
+		return -1;
+	return link_delete_many(l, BCON_NEW("_id", BCON_UTF8(""), "state", BCON_UTF8("")), &n, &repeated, err);
+}
+
 /* Deletes what the list holds; *n: how many of it are gone. */
 static int delete_listed(struct link *l, const char *state, const struct list *list, int64_t *n, struct err *err)
 {
@@ -377,7 +390,11 @@ static const struct alerts_driver alerts_mongodb = {
 	.requeue = mongo_requeue,
 	.next_due = mongo_next_due,
 	.count = mongo_count,
+	.may_write = mongo_may_write,
 	.prune = mongo_prune,
 };
 
-const struct store_module autoscale_store_module = {.version = AS_VERSION, .alerts = &alerts_mongodb};
+static const char *library(void) { return "libmongoc " MONGOC_VERSION_S; }
+
+const struct store_module autoscale_store_module = {
+	.version = AS_VERSION, .library = library, .alerts = &alerts_mongodb};

@@ -995,4 +995,6 @@ static const struct sql_driver driver = {
 	.script = mysql_script,
 };
 
-const struct store_module autoscale_store_module = {.version = AS_VERSION, .sql = &driver};
+static const char *library(void) { return mysql_get_client_info(); }
+
+const struct store_module autoscale_store_module = {.version = AS_VERSION, .library = library, .sql = &driver};

@@ -1,10 +1,10 @@
 /* A load balancer that itself runs in a container gets its signals, and its own programs run, through the engine of its
  * host. Only then an engine is asked. */
-#include "cmd/as-lb-update/update.h"
+#include "cmd/front/means.h"
 
 #include "base/banned.h"
 
-static struct engine_host *host_of(struct update *u, const struct conf_lb *conf, struct err *err)
+static struct engine_host *host_of(struct engine_hosts *hosts, const struct conf_lb *conf, struct err *err)
 {
 	const char *name = conf->host;
 
@@ -12,12 +12,12 @@ static struct engine_host *host_of(struct update *u, const struct conf_lb *conf,
 		(void)err_set(err, ERR_CONFIG, "[lb \"%s\"] names no `container` that it runs in", conf->name);
 		return NULL;
 	}
-	if (!name && u->f.conf.nhosts > 1) {
+	if (!name && hosts->conf->nhosts > 1) {
 		(void)err_set(err, ERR_CONFIG, "[lb \"%s\"] needs `host`: the [host] whose container %s is", conf->name,
 		              conf->container);
 		return NULL;
 	}
-	struct engine_host *h = engine_hosts_get(&u->hosts, name ? name : u->f.conf.hosts[0].name, err);
+	struct engine_host *h = engine_hosts_get(hosts, name ? name : hosts->conf->hosts[0].name, err);
 	if (!h)
 		(void)err_prefix(err, "lb %s", conf->name);
 	return h;
@@ -46,7 +46,7 @@ static int run_program(void *ctx, const struct conf_lb *conf, const char *const 
 	return 0;
 }
 
-void make_means(struct update *u)
+void front_means(struct lb_means *means, struct engine_hosts *hosts)
 {
-	u->means = (struct lb_means){.tasks = u->hosts.tasks, .signal = send_signal, .exec = run_program, .ctx = u};
+	*means = (struct lb_means){.tasks = hosts->tasks, .signal = send_signal, .exec = run_program, .ctx = hosts};
 }
