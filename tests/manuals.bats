@@ -308,6 +308,7 @@ statuses() {
 }
 
 @test "as-doctor(1): the examples run, and all is well" {
+	as-inspect --all | as-resolve-policy | as-lb-update --sync >/dev/null # what the tests before left there
 	run_examples as-doctor.1
 	run -0 as-doctor -q
 	is "$output" ''

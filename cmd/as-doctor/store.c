@@ -93,7 +93,7 @@ static void check_absent(const char *file, const struct findings *to)
 static void tell_why(const char *what, const char *file, const struct err *err, const struct findings *to)
 {
 	const unsigned long uid = (unsigned long)geteuid();
-	const bool login = strstr(err->message, "password") != NULL;
+	const bool login = strstr(err->message, "user and password") != NULL;
 
 	if (*file && err->code == ERR_DENIED)
 		failed(to, what, err,

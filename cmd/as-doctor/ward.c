@@ -167,7 +167,7 @@ static int tell(const struct subject *s, const struct bed *b, told_fn told, void
 		               WIFSIGNALED(b->status) ? "by signal" : "with status",
 		               WIFSIGNALED(b->status) ? WTERMSIG(b->status) : WEXITSTATUS(b->status));
 		f.mend = "run it again; if it stays, report it as a bug, with what `as-doctor --version` and the check "
-		         "\"program\" say";
+				 "\"program\" say";
 	} else {
 		return 0;
 	}

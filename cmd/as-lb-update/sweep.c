@@ -1,6 +1,7 @@
 /* --sync: what no record claimed. All balancers are asked which backends have entries of ours; of these go those whose
  * container runs nowhere, and those whose container a record knows, but not there. An entry whose container runs and
- * that no record knows stays: whoever attached it may be about to say so. */
+ * that no record knows stays: whoever attached it may be about to say so. At the end what each balancer keeps on disk
+ * and what it has are made to agree. */
 #include "cmd/as-lb-update/update.h"
 
 #include "base/clock.h"
@@ -221,6 +222,17 @@ static void forget(void *ctx, size_t i)
 	}
 }
 
+/* A task: one backend. */
+static void agree(void *ctx, size_t i)
+{
+	struct sweep *s = ctx;
+	const struct spot *p = &s->places[i];
+	struct err err = {0};
+
+	if (p->b->driver->agree(p->b->lb, p->backend, &err) < 0)
+		fail(s, &err);
+}
+
 int sweep(struct update *u)
 {
 	struct sweep s = {.u = u, .dry = u->f.dry_run};
@@ -238,6 +250,8 @@ int sweep(struct update *u)
 			judge(&s, &s.leavers[i]);
 		bad = tasks_run(tasks, s.nleavers, take_out, &s, &err) < 0 || tasks_run(tasks, s.nplaces, forget, &s, &err) < 0;
 	}
+	if (!bad && !s.dry)
+		bad = tasks_run(tasks, s.nplaces, agree, &s, &err) < 0;
 	if (bad)
 		fail(&s, &err);
 	free(s.places);

@@ -390,6 +390,11 @@ static int envoy_ensure(struct lb *lb, const char *backend, const struct lb_rout
 	return 0;
 }
 
+static int envoy_agree(struct lb *lb, const char *backend, struct err *err)
+{
+	return lb_filed_agree(&lb->folder, backend, err);
+}
+
 const struct lb_driver lb_envoy = {
 	.name = "envoy",
 	.open = envoy_open,
@@ -403,5 +408,6 @@ const struct lb_driver lb_envoy = {
 	.look = envoy_load_of_all,
 	.verify = envoy_verify,
 	.ensure = envoy_ensure,
+	.agree = envoy_agree,
 	.check = envoy_check,
 };

@@ -467,6 +467,18 @@ int lb_filed_change(struct filed_folder *folder, struct filed_change *change, st
 	return -1;
 }
 
+/* No server has that name, so that no file is changed; but the load balancer is made to use what is there. */
+int lb_filed_agree(struct filed_folder *folder, const char *backend, struct err *err)
+{
+	struct filed_change change = {.what = FILED_DRAIN, .backend = backend, .name = ""};
+	struct err why = {0};
+
+	if (lb_filed_change(folder, &change, &why) == 0 || why.code == ERR_NOT_FOUND)
+		return 0;
+	*err = why;
+	return -1;
+}
+
 /* ---- trying ---- */
 
 void lb_filed_try(const struct filed_folder *folder, const struct findings *to)

@@ -105,6 +105,8 @@ int lb_filed_all(struct filed_folder *folder, struct filed **files, size_t *n, s
 void lb_filed_free_all(struct filed *files, size_t n);
 /* A look with these backends and their servers, in this order; of their load nothing is known. */
 int lb_filed_look(const struct filed *files, size_t n, struct lb_look *out, struct err *err);
+/* The verb `agree`: a round that changes nothing. */
+int lb_filed_agree(struct filed_folder *folder, const char *backend, struct err *err);
 /* For `check`: could a backend's file be written? A file that nobody reads is made and removed. Tells it. */
 void lb_filed_try(const struct filed_folder *folder, const struct findings *to);
 int lb_filed_add(struct filed *f, const struct lb_server *server, struct err *err);

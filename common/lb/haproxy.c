@@ -346,6 +346,17 @@ static int haproxy_ensure(struct lb *lb, const char *backend, const struct lb_ro
 	return 0;
 }
 
+static int haproxy_agree(struct lb *lb, const char *backend, struct err *err)
+{
+	struct haproxy_change change = {.what = HAPROXY_SAVE, .backend = backend};
+
+	if (lb_check_names(lb->peer.conf, backend, NULL, err) < 0)
+		return -1;
+	if (!lb->peer.conf->config || haproxy_change(lb, &change, err) == 0 || err->code == ERR_NOT_FOUND)
+		return 0;
+	return err_prefix(err, "lb %s: backend %s", lb->peer.conf->name, backend);
+}
+
 const struct lb_driver lb_haproxy = {
 	.name = "haproxy",
 	.open = haproxy_open,
@@ -359,5 +370,6 @@ const struct lb_driver lb_haproxy = {
 	.look = haproxy_look,
 	.verify = haproxy_verify,
 	.ensure = haproxy_ensure,
+	.agree = haproxy_agree,
 	.check = haproxy_check,
 };

@@ -191,12 +191,36 @@ static int would_change(struct round *r, const char *backend, bool *yes, struct 
 		for (size_t i = 0; tries && i < r->nlive; i++)
 			if (r->live[i].server.state == LB_DRAIN)
 				r->live[i].server.state = LB_UP;
-		rc = save(r, backend, true, err);
+		rc = save(r, backend, false, err);
 		*yes = rc == 0 && (n != r->config.text.n || memcmp(before, r->config.text.p, n) != 0);
 		haproxy_splice(&r->config, 0, r->config.text.n, before, n);
 	}
 	free(before);
 	return rc;
+}
+
+/* Servers run there and nothing keeps them: is there a block for them at all? */
+static bool has_no_block(const struct round *r, const struct haproxy_section *s)
+{
+	char marker[160];
+	bool some = false;
+
+	(void)snprintf(marker, sizeof marker, "# as-lb begin %s\n", s->name);
+	for (size_t i = 0; i < r->nlive; i++)
+		some = some || (r->live[i].server.ours && strcmp(r->live[i].backend, s->name) == 0);
+	return some && !memmem(r->config.text.p + s->from, s->to - s->from, marker, strlen(marker));
+}
+
+static void tell_no_block(const struct round *r, const struct haproxy_section *s, const struct findings *to)
+{
+	const char *file = r->lb->peer.conf->config;
+	char found[FINDING_TEXT];
+
+	(void)snprintf(found, sizeof found,
+	               "backend %s has servers of ours, and %s no markers there: a restart forgets them", s->name, file);
+	finding_bad(to, FINDING_WARN, "saved servers", found,
+	            "add the lines `# as-lb begin %s` and `# as-lb end %s` to that backend in %s; then " LB_SYNC, s->name,
+	            s->name, file);
 }
 
 static void tell_difference(const struct round *r, const struct haproxy_section *s, const struct findings *to)
@@ -244,6 +268,8 @@ int haproxy_agrees(struct lb *lb, const struct haproxy_config *c, const struct f
 		bad += rc == 0 && differs;
 		if (rc == 0 && differs)
 			tell_difference(&r, &s, to);
+		else if (rc == 0 && has_no_block(&r, &s) && ++bad)
+			tell_no_block(&r, &s, to);
 	}
 	if (rc == 0 && !bad)
 		finding_ok(to, "saved servers", "what %s keeps is what runs, in %zu backend%s", c->file, sections,

@@ -141,6 +141,10 @@ struct lb_driver {
 	 * only the operator can add is missing; the message says which line. */
 	int (*ensure)(struct lb *lb, const char *backend, const struct lb_route *route, struct lb_result *result,
 	              struct err *err);
+	/* Makes what is written of a backend and what the load balancer has agree, where a hand or a run that was killed
+	 * left them apart: HAProxy's configuration becomes what runs, the others use what their files say. No such backend:
+	 * nothing is done. */
+	int (*agree)(struct lb *lb, const char *backend, struct err *err);
 	/* Tries what the other verbs need, and changes nothing that the load balancer reads: does it answer, may it be told
 	 * things, can what it reads be written, does it use what is written? Tells of each; for as-doctor. */
 	void (*check)(struct lb *lb, const struct findings *to);

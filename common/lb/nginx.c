@@ -439,6 +439,11 @@ static int nginx_ensure(struct lb *lb, const char *backend, const struct lb_rout
 	return route ? make(lb, backend, route, result, err) : forget(lb, backend, result, err);
 }
 
+static int nginx_agree(struct lb *lb, const char *backend, struct err *err)
+{
+	return lb_filed_agree(&lb->folder, backend, err);
+}
+
 const struct lb_driver lb_nginx = {
 	.name = "nginx",
 	.open = nginx_open,
@@ -452,5 +457,6 @@ const struct lb_driver lb_nginx = {
 	.look = nginx_load_of_all,
 	.verify = nginx_verify,
 	.ensure = nginx_ensure,
+	.agree = nginx_agree,
 	.check = nginx_check,
 };

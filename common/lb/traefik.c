@@ -400,6 +400,11 @@ static int traefik_ensure(struct lb *lb, const char *backend, const struct lb_ro
 	return change(lb, &c, result, err);
 }
 
+static int traefik_agree(struct lb *lb, const char *backend, struct err *err)
+{
+	return lb->folder.path ? lb_filed_agree(&lb->folder, backend, err) : 0;
+}
+
 const struct lb_driver lb_traefik = {
 	.name = "traefik",
 	.open = traefik_open,
@@ -413,5 +418,6 @@ const struct lb_driver lb_traefik = {
 	.look = traefik_load_of_all,
 	.verify = traefik_verify,
 	.ensure = traefik_ensure,
+	.agree = traefik_agree,
 	.check = traefik_check_all,
 };

@@ -286,6 +286,13 @@ static int memory_ensure(struct lb *lb, const char *backend, const struct lb_rou
 	return 0;
 }
 
+static int memory_agree(struct lb *lb, const char *backend, struct err *err)
+{
+	(void)err;
+	(void)lb, (void)backend;
+	return 0; /* nothing is written that could differ */
+}
+
 static void memory_check(struct lb *lb, const struct findings *to)
 {
 	finding_ok(to, "memory", "%s is in memory", lb->conf->name);
@@ -304,5 +311,6 @@ const struct lb_driver lb_memory = {
 	.look = memory_look,
 	.verify = memory_verify,
 	.ensure = memory_ensure,
+	.agree = memory_agree,
 	.check = memory_check,
 };
