@@ -219,6 +219,14 @@ front_tls() {
 	well
 }
 
+@test "a swarm's host that is no manager: as one it is well" {
+	printf '[host "s"]\nurl = %s\nengine = swarm\n' "$DOCKER_HOST" | conf
+	bad 'host s' engine 'is no swarm manager' 'make this one a manager'
+	UNDO+=('api POST "/swarm/leave?force=1"')
+	api POST /swarm/init "{\"ListenAddr\":\"$AS_RIG_DOCKER_ADDR:2377\",\"AdvertiseAddr\":\"$AS_RIG_DOCKER_ADDR:2377\"}" >/dev/null
+	well
+}
+
 @test "a clock that is an hour off is a failure, five seconds are a warning" {
 	printf '[host "edge"]\nurl = %s\n' "$DOCKER_HOST" | conf
 	as-doctor() { faketime -f "$SHIFT" "$AS_BIN/as-doctor" "$@"; }
@@ -492,6 +500,15 @@ mounted() {
 	bad 'metrics programs' program 'others may write it' 'chmod go-w'
 	bash -c "$(sed 's/.* -> //; s/; or .*//' <<<"$ONE")"
 	well
+}
+
+@test "what only looks leaves nothing that would be in the way of another user" {
+	mkdir "$BATS_TEST_TMPDIR/dir"
+	cp "$AS_RIG_HAPROXY_CFG" "$BATS_TEST_TMPDIR/dir/haproxy.cfg"
+	printf '[lb "h"]\ndriver = haproxy\nsocket = %s\nconfig = %s\n[lb "e"]\ndriver = envoy\nfolder = %s\n' \
+		"$AS_RIG_HAPROXY_SOCKET" "$BATS_TEST_TMPDIR/dir/haproxy.cfg" "$BATS_TEST_TMPDIR/dir" | conf
+	as-doctor >/dev/null || true
+	is "$(ls -A "$BATS_TEST_TMPDIR/dir")" haproxy.cfg
 }
 
 @test "its standard output is checked" {

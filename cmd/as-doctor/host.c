@@ -67,6 +67,12 @@ static void tell_why(const struct conf_host *h, const struct engine_files *files
 		       "[host "
 		       "\"%s\"]",
 		       name);
+	else if (strstr(err->message, "no swarm manager"))
+		failed(to, "engine", err,
+		       "name a manager of the swarm as `url` of [host \"%s\"] (`docker node ls` shows them), or make this one "
+		       "a manager; for "
+		       "single containers take `engine = swarm` away",
+		       name);
 	else
 		failed(to, "engine", err, "correct [host \"%s\"]: autoscale.conf(5) has what it may say", name);
 }

@@ -97,9 +97,9 @@ static void tell_why(const char *what, const char *file, const struct err *err, 
 
 	if (*file && err->code == ERR_DENIED)
 		failed(to, what, err,
-		       "give this user (uid %lu) the file and its folder: `chown %lu FILE FOLDER; chmod 600 FILE`; if its "
-		       "file system is mounted read-only, or the file is immutable (lsattr), undo that",
-		       uid, uid);
+		       "give this user (uid %lu) the file and its folder, `chown %lu %.200s*`; if its file system is mounted "
+		       "read-only, or the file is immutable (lsattr), undo that",
+		       uid, uid, file);
 	else if (*file && err->code == ERR_TEMPORARY)
 		failed(to, what, err, "look who holds it: `fuser -v %s`", file);
 	else if (*file)

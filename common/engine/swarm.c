@@ -38,7 +38,17 @@ static struct engine *swarm_open(const struct conf_host *host, struct tasks *tas
 
 static int swarm_ping(struct engine *e, struct err *err) { return api_version(e->api, err) < 0 ? -1 : 0; }
 
-static int swarm_about(struct engine *e, struct engine_about *out, struct err *err) { return api_about(e->api, out, err); }
+/* Any node tells its version; a manager its services, too. */
+static int swarm_about(struct engine *e, struct engine_about *out, struct err *err)
+{
+	json_t *services = NULL;
+
+	if (api_about(e->api, out, err) < 0)
+		return -1;
+	const int rc = swarm_json_done(e, api_call(e->api, err, "GET", NULL, 0, "/services"), &services, err);
+	json_decref(services);
+	return rc;
+}
 
 /* ---- asking ---- */
 

@@ -36,27 +36,22 @@ static enum err_code code_of(int no)
 	}
 }
 
-static int open_lock(const char *path, struct err *err)
-{
-	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	return fd < 0 ? err_set(err, code_of(errno), "cannot open %s: %s", path, strerror(errno)) : fd;
-}
-
 int lb_file_may_lock(const char *path, struct err *err)
 {
-	const int fd = open_lock(path, err);
+	const int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-	return fd < 0 ? -1 : close(fd);
+	if (fd >= 0)
+		return close(fd);
+	return errno == ENOENT ? 0 : err_set(err, code_of(errno), "cannot open %s: %s", path, strerror(errno));
 }
 
 int lb_file_lock(struct tasks *tasks, const char *path, struct err *err)
 {
 	const int64_t deadline = clock_monotonic_ms() + LOCK_MS;
-	const int fd = open_lock(path, err);
+	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
-		return -1;
+		return err_set(err, code_of(errno), "cannot open %s: %s", path, strerror(errno));
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		const int no = errno;
 		if (no != EWOULDBLOCK && no != EINTR) {

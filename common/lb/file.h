@@ -16,7 +16,7 @@
  * the lock behind. Waits at most 10 s, then TEMPORARY. Gives the descriptor; close(2) lets go. */
 int lb_file_lock(struct tasks *tasks, const char *path, struct err *err);
 
-/* Could it be taken? Waits for nobody. */
+/* Could it be taken, if there is one? None is made, whose owner would be whoever only looks. */
 int lb_file_may_lock(const char *path, struct err *err);
 
 /* Adds the bytes of a file to *text, whose max bounds them, and puts its status into *st. NOT_FOUND, DENIED. */

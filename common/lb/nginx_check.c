@@ -32,10 +32,14 @@ static void check_test(struct lb *lb, const struct findings *to)
 		         "let this user run nginx -t: is nginx installed here, or in a `container` of this [lb]?");
 	} else {
 		(void)snprintf(found, sizeof found, "nginx -t refuses its configuration: %s", said);
-		finding_bad(
-			to, FINDING_FAIL, "configuration", found,
-			"mend or remove what it names, until `nginx -t` is silent: before, nginx loads nothing, and would not "
-			"start again");
+		if (strstr(said, "(13: Permission denied)"))
+			finding_bad(to, FINDING_FAIL, "configuration", found,
+			            "run as the user of nginx's master process: others may not test its configuration");
+		else
+			finding_bad(
+				to, FINDING_FAIL, "configuration", found,
+				"mend or remove what it names, until `nginx -t` is silent: before, nginx loads nothing, and would not "
+				"start again");
 	}
 }
 

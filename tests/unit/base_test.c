@@ -233,6 +233,33 @@ static void times(void)
 	}
 }
 
+static void http_dates(void)
+{
+	static const struct {
+		const char *text;
+		const char *want; /* NULL: not a time */
+	} rows[] = {
+		{"Tue, 01 Dec 2026 11:06:08 GMT", "2026-12-01T11:06:08.000Z"},
+		{"Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37.000Z"},
+		{"Sun, 06 Ovn 1994 08:49:37 GMT", NULL},
+		{"Sun, 00 Nov 1994 08:49:37 GMT", NULL},
+		{"Sun, 06 Nov 1994 24:49:37 GMT", NULL},
+		{"Sun, 06 Nov 1994 08:49:37", NULL},
+		{"Sun, 06 Nov 1994 08:49:37 GMT+1", NULL},
+		{"Sunday, 06-Nov-94 08:49:37 GMT", NULL},
+		{"", NULL},
+	};
+	char text[CLOCK_TEXT];
+	int64_t ms;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		const bool good = clock_http(rows[i].text, &ms);
+		if (good)
+			clock_format(ms, text);
+		OK(good == (rows[i].want != NULL) && (!good || strcmp(text, rows[i].want) == 0), "date \"%s\"", rows[i].text);
+	}
+}
+
 static void durations(void)
 {
 	static const struct {
@@ -303,6 +330,7 @@ int main(void)
 	reading();
 	micro();
 	times();
+	http_dates();
 	durations();
 	quoting();
 	return DONE();

@@ -580,12 +580,40 @@ static inline void suite_rules(void)
 	         "its list is not found");
 }
 
+/* ---- what is written and what runs ---- */
+
+static inline void suite_note_failure(void *ctx, const struct finding *f)
+{
+	unsigned *n = ctx;
+
+	n[f->level]++;
+	if (f->level != FINDING_OK)
+		printf("# %s: %s\n", f->what, f->found);
+}
+
+static inline void suite_check(void)
+{
+	const struct lb_driver *d = suite->driver;
+	unsigned found[3] = {0};
+	const struct findings to = {suite_note_failure, found};
+
+	SUITE_MUST(suite_put(1) == 0 && suite_put(2) == 0);
+	SUITE_IS(d->agree(suite_lb, suite->backend, &suite_err), 0, "what is written and what runs agree");
+	SUITE_IS(suite_listed(), 2, "agreeing changes no server");
+	SUITE_IS(d->agree(suite_lb, "suite-none", &suite_err), 0,
+	         "agreeing about a backend that is not there does nothing");
+	d->check(suite_lb, &to);
+	SUITE_OK(found[FINDING_OK] > 0 && !found[FINDING_FAIL], "a check of all that the verbs need finds nothing wrong");
+	SUITE_IS(suite_listed(), 2, "a check changes no server");
+	SUITE_MUST(suite_take(1) == 0 && suite_take(2) == 0);
+}
+
 /* ---- all ---- */
 
 static inline bool suite_is_whole(const struct lb_driver *d)
 {
 	return d->name && d->open && d->close && d->list && d->backends && d->attach && d->drain && d->detach && d->stats &&
-	       d->look && d->verify && d->ensure;
+	       d->look && d->verify && d->ensure && d->agree && d->check;
 }
 
 /* An app at every loopback address, so that 50 servers need one process. */
@@ -624,6 +652,7 @@ static inline void lb_suite_run(const struct lb_suite *s)
 		suite_verify();
 		suite_stats();
 		suite_look();
+		suite_check();
 		suite_unknown();
 		suite_at_once(tasks);
 		if (!s->one_process)
