@@ -86,6 +86,7 @@ help:
 	@echo 'make demo            a container, a load, copies behind HAProxy, and away again'
 	@echo 'make deps            install the packages for building and testing (Debian, Ubuntu)'
 	@echo 'make install         DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
+	@echo 'make readme          write the reference part of README.md from the manuals'
 	@echo 'make lint            cppcheck, shellcheck, layering and the like'
 	@echo 'V=1                  show the commands;  '
 	@echo 'DEVELOPER=1          strict warnings are errors;  SANITIZE=address,undefined'
@@ -169,6 +170,12 @@ $(B)/completions/_%: $(B)/bin/%
 	@mkdir -p $(@D) && $< --completion zsh >$@
 $(B)/completions/%.fish: $(B)/bin/%
 	@mkdir -p $(@D) && $< --completion fish >$@
+
+# ---- the README's reference part comes from the manuals ----
+readme:
+	@man/reference >$(B)/reference.md
+	@sed -i -e '/^<!-- from here on/,/^<!-- until here/{/^<!--/!d}' -e '/^<!-- from here on/r $(B)/reference.md' README.md
+.PHONY: readme
 
 # ---- tests ----
 check:

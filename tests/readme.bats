@@ -26,6 +26,14 @@ teardown() { wipe; no_servers; }
 	grep -q '"ok":true' "$BATS_TEST_TMPDIR"/out.*
 }
 
+@test "the reference part of the README is what the manuals say: make readme writes it" {
+	sed -n '/^<!-- from here on/,/^<!-- until here/p' "$TOP/README.md" | sed '1d;$d' >"$BATS_TEST_TMPDIR/is"
+	diff "$BATS_TEST_TMPDIR/is" <("$TOP/man/reference")
+	is "$(grep -c '^| `as-' "$BATS_TEST_TMPDIR/is")" "$(ls -d "$TOP"/cmd/as-* | wc -l)"
+	is "$(grep -c '^| `autoscale\.' "$BATS_TEST_TMPDIR/is")" \
+		"$(grep -cE '^	\{"[a-z_]+", "autoscale\.' "$TOP/common/policy/fields.c")"
+}
+
 @test "the crontab's commands are there, with the options it uses" {
 	prefix=$BATS_TEST_TMPDIR/p
 	make -s -C "$TOP" install PREFIX="$prefix" B="${AS_BUILD:-build}" >/dev/null
