@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the project needs and this machine lacks, with apt-get; starts no service.
 #
-# usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser]     (none: build test)
+# usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser] [shells]     (none: build test)
 # build compiles; demo is build and what the demo runs, where an engine that answers will do instead
 # of our own; test is all that the tests use. The others are single servers that the rig asks for.
 # Prints one or two lines: what will be installed, and why. Details go to build/deps.log.
@@ -39,6 +39,7 @@ there() {
 	openssh-client) command -v ssh ;;
 	tzdata) [ -f /usr/share/zoneinfo/Europe/Berlin ] ;;
 	fonts-dejavu-core) [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ;;
+	bash-completion) [ -f /usr/share/bash-completion/bash_completion ] ;;
 	python3-venv) python3 -c 'import ensurepip, venv' ;;
 	*) command -v "$1" ;;
 	esac >/dev/null 2>&1
@@ -64,8 +65,9 @@ for set; do
 	podman) want="$want podman netavark aardvark-dns" ;;
 	registry) want="$want docker-registry" ;;
 	browser) want="$want chromium fonts-dejavu-core python3" ;;
+	shells) want="$want bash-completion zsh fish" ;;
 	*)
-		echo "usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser]" >&2
+		echo "usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser] [shells]" >&2
 		exit 64
 		;;
 	esac

@@ -115,12 +115,12 @@ decided() {
 	done
 }
 
-@test "completions list exactly the long options of --help" {
+@test "completion offers exactly the long options of --help, and what their arguments and operands are" {
 	for c in $(commands); do
-		longs=$(help_options "$c" | cut -d' ' -f2 | sort)
-		same "$c: bash" "$longs" "$("$c" --completion bash | sed -n "s/.*-W '\(.*\)' $c\$/\1/p" | tr ' ' '\n' | sort)"
-		same "$c: zsh" "$longs" "$("$c" --completion zsh | sed -nE "s/^ *'(--[a-z-]+)\[.*/\1/p" | sort)"
-		same "$c: fish" "$longs" "$("$c" --completion fish | sed -nE 's/.* -l ([a-z-]+).*/--\1/p' | sort)"
+		same "$c" "$(help_options "$c" | cut -d' ' -f2 | sort)" "$("$c" --completion words - | cut -f1 | sort)"
+		for option in $(help_options "$c" | awk '$3 == "file" { print $2 }'); do
+			same "$c $option" :files "$("$c" --completion words "$option" '')"
+		done
 	done
 }
 

@@ -20,7 +20,7 @@ static const struct option_row options[] = {
 	{0, "trail", OPTION_FLAG, NULL, &trail, "print the rows of the audit trail with their hashes"},
 	{0, "verify", OPTION_FLAG, NULL, &verify, "check the hash chain of every service"},
 	{0, "format", OPTION_TEXT, "FORMAT", &format, "with --export: records, or prometheus, which is numbers to scrape"},
-	{0, "service", OPTION_TEXT, "NAME", &service, "of what is printed: only this service"},
+	{0, "service", OPTION_TEXT, "SERVICE", &service, "of what is printed: only this service"},
 	{0, "since", OPTION_TEXT, "TIME", &since, "only from this time on; a duration counts back from now"},
 	{0, "until", OPTION_TEXT, "TIME", &until, "only before this time; likewise"},
 	{0, "outcome", OPTION_TEXT, "LIST", &outcomes, "only these outcomes, such as failed,partial"},

@@ -25,7 +25,7 @@ static const struct option_row options[] = {
 	{'l', "limit", OPTION_COUNT, "N", &limit, "claim at most this many (1000)"},
 	{0, "lease", OPTION_DURATION, "DURATION", &lease_ms, "hold the claims this long (60s)"},
 	{'f', "follow", OPTION_FLAG, NULL, &follow, "keep going: claim alerts as they arrive"},
-	{0, "service", OPTION_TEXT, "NAME", &service, "only alerts of this service"},
+	{0, "service", OPTION_TEXT, "SERVICE", &service, "only alerts of this service"},
 	{0, "dead", OPTION_FLAG, NULL, &dead, "list the dead letters instead of claiming"},
 	{0, "requeue", OPTION_TEXT, "ID", &requeue, "put a dead alert back into the queue"},
 	{0},

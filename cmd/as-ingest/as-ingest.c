@@ -16,7 +16,7 @@ static bool normalize, whole;
 
 static const struct option_row options[] = {
 	{'s', "source", OPTION_TEXT, "NAME", &intake.how.source, "name the source instead of finding it from the shape"},
-	{0, "service", OPTION_TEXT, "NAME", &intake.how.service, "the service, where the alert names none"},
+	{0, "service", OPTION_TEXT, "SERVICE", &intake.how.service, "the service, where the alert names none"},
 	{0, "service-field", OPTION_TEXT, "PATH", &intake.how.service_field,
      "where the alert names it, such as docker.service"},
 	{0, "action", OPTION_TEXT, "ACTION", &intake.how.action, "the action, where the alert names none"},

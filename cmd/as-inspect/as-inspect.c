@@ -87,22 +87,88 @@ out:
 	return bad;
 }
 
+static int prepare(struct inspect *in, struct err *err)
+{
+	in->conventions = conf_all_conventions(&in->f.conf);
+	in->listings = calloc(in->f.conf.nhosts, sizeof *in->listings);
+	in->variables = json_object();
+	in->observed = (struct buf)BUF_INIT(LINE_MAX_BYTES);
+	if (!in->listings || !in->variables || engine_hosts_init(&in->hosts, &in->f.conf, err) < 0)
+		return err_set(err, ERR_TEMPORARY, "out of memory");
+	return 0;
+}
+
+static void release(struct inspect *in)
+{
+	store_close(in->store);
+	for (size_t i = 0; in->listings && i < in->f.conf.nhosts; i++)
+		drop_listing(&in->listings[i]);
+	free(in->listings);
+	json_decref(in->variables);
+	buf_release(&in->observed);
+	engine_hosts_release(&in->hosts);
+	conf_release(&in->f.conf);
+}
+
+/* ---- words for completion: of the store first, which answers at once, then of the engines ---- */
+
+static int offer_spec(void *ctx, const struct spec_row *row, struct err *err)
+{
+	(void)err;
+	front_word(*(const bool *)ctx ? row->name : row->service, "");
+	return 0;
+}
+
+static int offer_policy(void *ctx, const struct policy_row *row, struct err *err)
+{
+	(void)ctx;
+	(void)err;
+	front_word(row->service, "");
+	return 0;
+}
+
+static bool words(struct front *f, const char *kind)
+{
+	struct inspect *in = &inspection;
+	const bool services = strcmp(kind, "services") == 0;
+	bool there = false, containers = strcmp(kind, "containers") == 0;
+	struct err err = {0};
+
+	if (!services && !containers)
+		return false;
+	if (front_conf(f) >= 0 || prepare(in, &err) < 0)
+		return true;
+	in->store = store_open_existing(f->conf.store, &there, &err);
+	if (in->store) {
+		(void)store_spec_each(in->store, NULL, offer_spec, &containers, &err);
+		if (services)
+			(void)store_policy_each(in->store, NULL, offer_policy, NULL, &err);
+		(void)fflush(stdout);
+	}
+	(void)list_hosts(in, "", &err);
+	for (size_t i = 0; i < f->conf.nhosts; i++)
+		for (size_t k = 0; in->listings[i].ok && k < json_array_size(in->listings[i].list); k++) {
+			const json_t *names = json_object_get(json_array_get(in->listings[i].list, k), "Names");
+			const char *name = json_string_value(json_array_get(names, 0));
+			if (services)
+				front_word(in->listings[i].services[k], "");
+			else if (name)
+				front_word(name + (*name == '/'), "");
+		}
+	release(in);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct err err = {0};
+	inspection.f.words = words;
 	int done = front_start(&inspection.f, &command, FRONT_FILTER, argc, argv);
 	if (done >= 0 || (done = front_conf(&inspection.f)) >= 0)
 		return done;
 
-	inspection.conventions = conf_all_conventions(&inspection.f.conf);
-	inspection.listings = calloc(inspection.f.conf.nhosts, sizeof *inspection.listings);
-	inspection.variables = json_object();
-	inspection.observed = (struct buf)BUF_INIT(LINE_MAX_BYTES);
-	if (!inspection.listings || !inspection.variables ||
-	    engine_hosts_init(&inspection.hosts, &inspection.f.conf, &err) < 0) {
-		(void)err_set(&err, ERR_TEMPORARY, "out of memory");
+	if (prepare(&inspection, &err) < 0)
 		return front_fail(&inspection.f, &err);
-	}
 	if (!all) {
 		done = front_filter(&inspection.f, each, &inspection, false);
 	} else {
@@ -111,13 +177,6 @@ int main(int argc, char **argv)
 			bad = inspect_all(&inspection, &err);
 		done = front_close(&inspection.f, bad, &err);
 	}
-	store_close(inspection.store);
-	for (size_t i = 0; i < inspection.f.conf.nhosts; i++)
-		drop_listing(&inspection.listings[i]);
-	free(inspection.listings);
-	json_decref(inspection.variables);
-	buf_release(&inspection.observed);
-	engine_hosts_release(&inspection.hosts);
-	conf_release(&inspection.f.conf);
+	release(&inspection);
 	return done;
 }

@@ -23,7 +23,7 @@ static const struct option_row options[] = {
 	{0, "tls-key", OPTION_TEXT, "FILE", &key_file, "and this key; its mode must be 0600"},
 	{0, "no-tls", OPTION_FLAG, NULL, &no_tls, "serve a network without TLS: something before it does that"},
 	{'s', "source", OPTION_TEXT, "NAME", &l.how.source, "the source of requests to / (else found from the shape)"},
-	{0, "service", OPTION_TEXT, "NAME", &l.how.service, "the service, where the alert names none"},
+	{0, "service", OPTION_TEXT, "SERVICE", &l.how.service, "the service, where the alert names none"},
 	{0, "service-field", OPTION_TEXT, "PATH", &l.how.service_field, "where the alert names it, such as docker.service"},
 	{0, "action", OPTION_TEXT, "ACTION", &l.how.action, "the action, where the alert names none"},
 	{0, "rule", OPTION_TEXT, "NAME", &l.how.rule, "the rule that fired, where the alert does not say"},

@@ -24,8 +24,8 @@ static const struct option_row options[] = {
 };
 static const struct command command = {
 	"as-policy", "load, set, get, list, check or remove policies",
-	"load | check [FILE ...] | list [SERVICE] | get NAME[@VERSION] | set NAME FIELD=VALUE ... |"
-	" rm NAME | history NAME",
+	"load | check [FILE ...] | list [SERVICE] | get POLICY[@VERSION] | set POLICY FIELD=VALUE ... |"
+	" rm POLICY | history POLICY",
 	options};
 
 static int print_json(struct policies *p, const json_t *v, struct err *err)
@@ -292,9 +292,56 @@ static void name_actor(void)
 	(void)snprintf(policies.actor, sizeof policies.actor, "as-policy@%s%s%.40s", host, *login ? ":" : "", login);
 }
 
+/* ---- words for completion ---- */
+
+static int offer_policy(void *ctx, const struct policy_row *row, struct err *err)
+{
+	(void)ctx;
+	(void)err;
+	front_word(row->name, row->service);
+	return 0;
+}
+
+/* "lb=" and, when that was typed, the load balancers that there are. */
+static void offer_fields(struct front *f)
+{
+	static const char *const others[] = {"service=", "type=", "priority=", "enabled=", "cooldown=", "window=", "rate="};
+	char word[80];
+
+	for (size_t i = 0; i < policy_fields_count; i++) {
+		(void)snprintf(word, sizeof word, "%s=", policy_fields[i].name);
+		front_word(word, policy_fields[i].wants);
+	}
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		front_word(others[i], "");
+	for (size_t i = 0; strncmp(front_typed(), "lb=", 3) == 0 && i < f->conf.nlbs; i++) {
+		(void)snprintf(word, sizeof word, "lb=%.64s", f->conf.lbs[i].name);
+		front_word(word, f->conf.lbs[i].driver);
+	}
+}
+
+static bool words(struct front *f, const char *kind)
+{
+	bool there = false;
+	struct err err = {0};
+
+	if (strcmp(kind, "policies") != 0 && strcmp(kind, "fields") != 0)
+		return false;
+	if (front_conf(f) >= 0)
+		return true;
+	if (strcmp(kind, "fields") == 0)
+		offer_fields(f);
+	else if ((policies.store = store_open_existing(f->conf.store, &there, &err)))
+		(void)store_policy_each(policies.store, NULL, offer_policy, NULL, &err);
+	store_close(policies.store);
+	conf_release(&f->conf);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct err err = {0};
+	policies.f.words = words;
 	int done = front_start(&policies.f, &command, FRONT_ACTS, argc, argv);
 	if (done >= 0 || (done = front_conf(&policies.f)) >= 0)
 		return done;

@@ -16,7 +16,7 @@ static const char *force;
 static int64_t jobs = ENGINE_JOBS_STOP;
 
 static const struct option_row options[] = {
-	{0, "force", OPTION_TEXT, "NAME", &force,
+	{0, "force", OPTION_TEXT, "CONTAINER", &force,
      "remove the container of this name although it is no copy of ours, or protected"},
 	{'j', "jobs", OPTION_COUNT, "N", &jobs, "stop at most this many at a time on one host"},
 	{0},

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/exit.h"
+#include "cmd/front/complete.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,21 +159,17 @@ static int print_text(struct front *f, const struct buf *text)
 	return EX_DONE;
 }
 
-/* --help, --version and the completions; -1 when none is asked for. */
+/* --help and --version; -1 when neither is asked for. */
 static int tell(struct front *f)
 {
 	struct buf out = BUF_INIT(65536);
-	struct err err = {0};
 	int status;
 
-	/* --completion is how the build makes the completion files; it takes no place in the table */
-	if (f->completion && options_completion(f->command, f->rows, f->completion, &out, &err) < 0)
-		return front_fail(f, &err);
 	if (f->help)
 		options_help(f->command, f->rows, &out);
 	else if (f->version)
 		buf_printf(&out, "%s %s\n", f->command->name, AS_VERSION);
-	else if (!f->completion)
+	else
 		return -1;
 	status = print_text(f, &out);
 	buf_release(&out);
@@ -199,9 +196,9 @@ int front_start(struct front *f, const struct command *command, enum front_kind 
 		return EX_NO_OUTPUT;
 	}
 	make_rows(f);
-	if (argc == 3 && strcmp(argv[1], "--completion") == 0)
-		f->completion = argv[2];
-	else if (options_parse(f->rows, argc, argv, &first, &err) < 0) {
+	if (argc >= 3 && strcmp(argv[1], "--completion") == 0) /* takes no place in the table */
+		return complete(f, argc, argv);
+	if (options_parse(f->rows, argc, argv, &first, &err) < 0) {
 		(void)front_fail(f, &err);
 		return usage(f);
 	}

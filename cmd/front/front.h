@@ -27,8 +27,10 @@ struct front {
 	struct record_loop loop;
 	struct option_row rows[OPTIONS_MAX + 1];
 	bool help, version;
-	const char *completion;
 	int64_t timeout_ms;
+	/* For completion: front_word of each word of a kind, "services"; false: not known here. A command that knows some
+	 * sets this before front_start. It has a moment for that, and a store that is not there is not made. */
+	bool (*words)(struct front *f, const char *kind);
 };
 
 /* Parses the command line. Returns -1 to go on, else the exit status: --help and --version are done, usage is
@@ -59,6 +61,9 @@ int front_open(struct front *f, record_fn each, void *ctx, bool errors_too, stru
 int front_close(struct front *f, int bad, const struct err *err);
 /* Runs `each` on a fresh record {v, id: "SERVICE@NOW", now, service}. */
 int front_service(struct front *f, const char *service, struct err *err);
+/* Offers a word to complete what was typed with, if it goes on with that. what: in a few words, or "". */
+void front_word(const char *word, const char *what);
+const char *front_typed(void);
 /* True once a signal asked an acting command or a follower to leave. */
 bool front_stopping(void);
 

@@ -1,5 +1,6 @@
 /* The option table: one array of rows per command makes the parser, --help, the completions, and the test that
- * compares it with the manual. */
+ * compares it with the manual. What an argument is called says what kind of word it is: a FILE, a SERVICE
+ * (cmd/front/complete.c has the list). */
 #ifndef BASE_OPTIONS_H
 #define BASE_OPTIONS_H
 
@@ -38,8 +39,5 @@ struct command {
  * first operand. USAGE: what is wrong, naming the option. */
 int options_parse(const struct option_row *rows, int argc, char **argv, int *first, struct err *err);
 void options_help(const struct command *c, const struct option_row *rows, struct buf *out);
-/* shell: "bash", "zsh" or "fish". USAGE for another. */
-int options_completion(const struct command *c, const struct option_row *rows, const char *shell, struct buf *out,
-                       struct err *err);
 
 #endif
