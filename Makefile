@@ -60,7 +60,7 @@ $(eval $(call module,mongodb,$(MONGO),store/url.c store/fits.c store/alerts_comm
 ROOMS  = base alert policy engine lb store
 PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
 UNITS  = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-PIPES  = pipelines/autoscale pipelines/track pipelines/reconcile pipelines/availability pipelines/lb-sync pipelines/replay
+PIPES  = pipelines/autoscale pipelines/track pipelines/reconcile pipelines/availability pipelines/lb-sync pipelines/replay pipelines/backup
 MANS   = $(wildcard man/*.[157])
 
 # ---- flags ----

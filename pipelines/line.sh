@@ -7,6 +7,9 @@ for dir in "${AS_BIN:-}" "$here/../build/bin" "$here/../../../bin"; do
 	[ -x "$dir/as-decide" ] && PATH=$dir:$PATH && break
 done
 
+# What the top of the script says is its help.
+case ${1:-} in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
+
 # One pass at a time for each store: a kernel lock, which no kill -9 leaves behind. AS_LOCK names another file; AS_LOCK=
 # turns it off (then the operations' own keys still keep every action single). What runs for
 # long beside passes has a lock of its own: `pass=NAME one_pass_at_a_time`. AS_WAIT is how many seconds a pass waits for

@@ -65,6 +65,7 @@ run_examples() {
 			inside=
 			block=$((block + 1))
 			status=0
+			ln -sfn "$TOP/pipelines" "$BATS_TEST_TMPDIR/pipelines"
 			(cd "$BATS_TEST_TMPDIR" && timeout 120 bash -o pipefail -c "$text" </dev/null) || status=$?
 			[ $status = 0 ] || [[ $text == *'|| true'$'\n' ]] || fail "$1, example $block: status $status" "$text"
 			;;
@@ -105,6 +106,16 @@ decided() {
 @test "autoscale(7) lists every command with what it is" {
 	same commands "$(for c in $(commands); do echo "$c $("$c" --help | sed -n 2p)"; done | sort)" \
 		"$(awk '/^\.It Xr as-/ { name = $3; getline; print name, $0 }' man/autoscale.7 | sort)"
+}
+
+@test "autoscale(7) lists every pipeline, make install has it, and --help tells what it does and takes" {
+	same pipelines "$(cd pipelines && find . -type f -perm -1 -printf '%f\n' | sort)" \
+		"$(sed -n '/^\.Ss Pipelines/,/^\.El/s/^\.It \(Nm\|Cm\) \([a-z-]*\).*/\2/p' man/autoscale.7 | sort)"
+	for p in $(cd pipelines && find . -type f -perm -1 -printf '%f\n'); do
+		grep -q "^PIPES .*pipelines/$p\b" Makefile || fail "make install has no $p"
+		run -0 "pipelines/$p" --help
+		[[ $output == "$p: "*"usage: $p"* ]] || fail "$p --help:" "$output"
+	done
 }
 
 # ---- options ----

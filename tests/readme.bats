@@ -38,9 +38,9 @@ teardown() { wipe; no_servers; }
 	prefix=$BATS_TEST_TMPDIR/p
 	make -s -C "$TOP" install PREFIX="$prefix" B="${AS_BUILD:-build}" >/dev/null
 	sed -n 's,^[*0-9/ ]*  *\("\$PIPELINES/.*\|as-audit.*\) 2>&1 >/dev/null.*,\1,p' "$TOP/cron/crontab.example" >"$BATS_TEST_TMPDIR/jobs"
-	is "$(wc -l <"$BATS_TEST_TMPDIR/jobs")" 4
+	is "$(wc -l <"$BATS_TEST_TMPDIR/jobs")" 5
 	while read -r job; do
-		PIPELINES=$prefix/libexec/autoscale/pipelines PATH=$prefix/bin:$PATH AS_BIN='' run -0 bash -c "$job"
+		BACKUPS=$BATS_TEST_TMPDIR/b PIPELINES=$prefix/libexec/autoscale/pipelines PATH=$prefix/bin:$PATH AS_BIN='' run -0 bash -c "$job"
 	done <"$BATS_TEST_TMPDIR/jobs"
 }
 
