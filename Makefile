@@ -212,7 +212,8 @@ install: all
 	  install -m 644 $(B)/completions/$$c.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c; \
 	  install -m 644 $(B)/completions/_$$c $(DESTDIR)$(PREFIX)/share/zsh/site-functions; \
 	  install -m 644 $(B)/completions/$$c.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d; done
-	install -m 644 README.md LICENSE cron/crontab.example cron/autoscale@.service common/alert/sources/*.ini examples/* $(DESTDIR)$(PREFIX)/share/doc/autoscale
+	install -m 644 README.md LICENSE cron/crontab.example cron/autoscale@.service common/alert/sources/*.ini $(DESTDIR)$(PREFIX)/share/doc/autoscale
+	cd examples && find . -type f -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/doc/autoscale/examples/{} \;
 
 uninstall:
 	rm -rf $(EXEC) $(LIB) $(DESTDIR)$(PREFIX)/share/doc/autoscale
