@@ -230,6 +230,78 @@ statuses() {
 	same keys "$keys" "$manual"
 }
 
+# ---- examples of section 5, and of the README ----
+
+# blocks PAGE [SECTION]: its literal blocks, NUL behind each
+blocks() {
+	plain <"man/$1" | awk -v want="${2:-}" '/^\.S[hs] / { on = want == "" || substr($0, 5) == want }
+		/^\.Ed/ { if (inside) printf "%c", 0; inside = 0 } inside { print } /^\.Bd -literal/ { inside = on }'
+}
+
+@test "autoscale-policy(5): its containers join as they say, and its policy is one without mistakes" {
+	mapfile -d '' shown < <(blocks autoscale-policy.5 EXAMPLES)
+	is "${#shown[@]}" 3
+	bash -c "${shown[0]}" && bash -c "${shown[1]}"
+	is "$(as-inspect web shop | as-resolve-policy | jq -c '[.service, .policy.max, .policy.lb, .policy.lb_port, .policy.lb_rule]' | tr '\n' ' ')" \
+		'["web",3,"edge",80,null] ["shop",null,"edge",null,"Host(`shop.example`)"] '
+	run -0 as-policy check <<<"${shown[2]}"
+	as-policy load <<<"${shown[2]}"
+	is "$(as-inspect web | as-resolve-policy | jq -c '[.policy.min, .policy.max, .policy.from.min]')" '[2,3,"db:webs@1"]'
+	wipe
+}
+
+@test "autoscale-alert(5): the alert that it shows is read as what it says" {
+	mapfile -d '' shown < <(blocks autoscale-alert.5 EXAMPLES)
+	as-ingest --whole --normalize <<<"${shown[0]}" >"$BATS_TEST_TMPDIR/alert"
+	for member in $(jq -r 'keys[]' <<<"${shown[0]}"); do
+		case $member in id | source | key | received_at) continue ;; esac # given by as-ingest
+		is "$(jq -c ".$member" "$BATS_TEST_TMPDIR/alert")" "$(jq -c ".$member" <<<"${shown[0]}")" "$member"
+	done
+	is "$(jq -c 'has("id", "source", "key", "received_at")' "$BATS_TEST_TMPDIR/alert" | sort -u)" true
+}
+
+@test "autoscale-record(5): each member of the record that it shows is in a real one, which decides the same" {
+	container web '{"autoscale.service":"web","autoscale.max":"3"}' >/dev/null
+	alert scale-up
+	as-fetch-alerts | as-inspect | as-resolve-policy | as-decide >"$BATS_TEST_TMPDIR/real"
+	mapfile -d '' shown < <(blocks autoscale-record.5 EXAMPLES)
+	sed -E 's/,\.\.\.//g' <<<"${shown[0]}" >"$BATS_TEST_TMPDIR/shown"
+	same members "$(jq -c 'paths' "$BATS_TEST_TMPDIR/shown" | sort)" \
+		"$(jq -nc --slurpfile real "$BATS_TEST_TMPDIR/real" 'input | paths as $p | $p | select([$p] - [$real[0] | paths] == [])' "$BATS_TEST_TMPDIR/shown" | sort)"
+	for member in .plan.reason .plan.op .plan.from .plan.to '.plan.create[0].name' .observed.running .policy.max .policy.from.max; do
+		is "$(jq -c "$member" "$BATS_TEST_TMPDIR/real")" "$(jq -c "$member" "$BATS_TEST_TMPDIR/shown")" "$member"
+	done
+	wipe
+}
+
+# configuration TEXT: as-resolve-policy takes it; with nothing to resolve it opens no store
+configuration() {
+	printf '%s\n' "$1" >"$BATS_TEST_TMPDIR/shown.conf"
+	as-resolve-policy -c "$BATS_TEST_TMPDIR/shown.conf" </dev/null || fail "not taken:" "$1"
+}
+
+@test "autoscale.conf(5) and the README: each configuration that they show is taken" {
+	n=0
+	while IFS= read -r -d '' block; do
+		[[ $block == '['[a-z]* ]] || continue
+		configuration "$block"
+		n=$((n + 1))
+	done < <(blocks autoscale.conf.5)
+	[ "$n" -ge 6 ] || fail "only $n configurations found"
+	awk '/^```ini$/ { on = 1; next } /^```$/ { if (on) printf "%c", 0; on = 0 } on' README.md >"$BATS_TEST_TMPDIR/ini"
+	n=0
+	while IFS= read -r -d '' block; do
+		if [[ $block =~ \][\ ]+\[ ]]; then # two columns
+			configuration "$(cut -c -40 <<<"$block")"
+			configuration "$(cut -c 41- <<<"$block")"
+		else
+			configuration "$block"
+		fi
+		n=$((n + 1))
+	done <"$BATS_TEST_TMPDIR/ini"
+	[ "$n" -ge 3 ] || fail "only $n configurations in the README"
+}
+
 # ---- examples ----
 
 @test "as-inspect(1): the examples run" { run_examples as-inspect.1; }
