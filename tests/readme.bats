@@ -7,6 +7,34 @@ teardown_file() { rig_down; }
 setup() { fresh; }
 teardown() { wipe; no_servers; }
 
+# Ids, addresses and times are others each time; the same id is the same again.
+steady() { sed -E 's/\b[0-9a-f]{64}\b/ID/g; s/\b[0-9a-f]{12}\b/ID/g; s/\b[0-9]{2}:[0-9]{2}:[0-9]{2}\b/TIME/g'; }
+
+@test "the five minutes of the README: each command as it stands, and it prints what stands there" {
+	# shellcheck source=rig/lib.sh
+	. "$TOP/tests/rig/lib.sh"
+	rig_use "$AS_RIG"
+	rig_port PORT
+	mkdir "$BATS_TEST_TMPDIR/top" && cd "$BATS_TEST_TMPDIR/top"
+	ln -s "$TOP"/{examples,pipelines,tests} . && mkdir build && ln -s "$AS_BIN" build/bin
+	awk '/^```console$/ { on = 1; next } /^```$/ { on = 0 } on' "$TOP/README.md" | sed "s/8099/$PORT/g" >"$BATS_TEST_TMPDIR/shown"
+	[ "$(grep -c '^\$ ' "$BATS_TEST_TMPDIR/shown")" -ge 15 ]
+	sed -n 's/^\$ \(.*\)/cat <<"END"\n$ \1\nEND\n\1/p' "$BATS_TEST_TMPDIR/shown" |
+		sed 's/^haproxy .*/& 3>\&-; until curl -s -o \/dev\/null "localhost:'"$PORT"'"; do sleep 0.05; done/' >"$BATS_TEST_TMPDIR/script"
+	unset AUTOSCALE_CONF AUTOSCALE_STORE
+	bash "$BATS_TEST_TMPDIR/script" >"$BATS_TEST_TMPDIR/did" 2>&1
+	diff <(steady <"$BATS_TEST_TMPDIR/shown") <(steady <"$BATS_TEST_TMPDIR/did")
+	is "$(names)" ''
+	! rig_answers "http://127.0.0.1:$PORT/"
+}
+
+@test "make demo runs and leaves nothing" {
+	run -0 timeout 200 "$TOP/tests/demo" 3>&-
+	echo "$output"
+	has "$output" 'Everything is cleaned up'
+	is "$(names)" ''
+}
+
 @test "the tour of the README runs line by line and does what it says" {
 	web
 	cd "$TOP"
