@@ -126,6 +126,33 @@ decided() {
 	done
 }
 
+# synopsis COMMAND: the options that its SYNOPSIS names, long ones with --, letters with -
+synopsis() {
+	section SYNOPSIS <"man/$1.1" | sed 's/^\.Op /./' | grep -E '^\.Fl ' | tr ' |' '\n\n' | awk '
+		/^-[a-z]/ { print "-" $0 }
+		/^[a-z]+$/ && last ~ /^\.?Fl$/ { for (i = 1; i <= length($0); i++) print "-" substr($0, i, 1) }
+		{ if ($0 != "") last = $0 }' | sort -u
+}
+
+@test "a SYNOPSIS names every option, by its letter or its name, and no other" {
+	for c in $(commands); do
+		named=$(synopsis "$c")
+		while read -r letter long _; do
+			grep -qxF -e "$letter" -e "$long" <<<"$named" || fail "$c: $long is not in its SYNOPSIS"
+		done < <(help_options "$c")
+		for option in $named; do
+			help_options "$c" | awk '{ print $1; print $2 }' | grep -qxF -e "$option" || fail "$c: SYNOPSIS has $option"
+		done
+	done
+}
+
+@test "autoscale(7) names every variable that the pipelines read" {
+	named=$(cat man/autoscale.7 man/autoscale.conf.5 | sed -n 's/^\.It Ev //p' | tr -d ',' | tr ' ' '\n')
+	for name in $(cat pipelines/* | grep -oE '\$\{(AS|XDG|AUTOSCALE)_[A-Z_]+' | tr -d '${' | sort -u); do
+		[ "$name" = AS_EVERY ] || grep -qxF "$name" <<<"$named" || fail "$name"
+	done
+}
+
 @test "completion offers exactly the long options of --help, and what their arguments and operands are" {
 	for c in $(commands); do
 		same "$c" "$(help_options "$c" | cut -d' ' -f2 | sort)" "$("$c" --completion words - | cut -f1 | sort)"
