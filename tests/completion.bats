@@ -84,6 +84,7 @@ each_shell() { for s in bash zsh fish; do completes "$s" "$@"; done; }
 @test "a field of a policy, and the load balancers of the configuration as its value" {
 	each_shell 'as-policy set web lb_por' lb_port=
 	each_shell 'as-policy set web max=3 lb=i' lb=inner
+	each_shell 'as-policy set web cooldown-u' cooldown-up=
 	conf=$BATS_TEST_TMPDIR/other.conf
 	printf '[lb "west"]\ndriver = haproxy\nsocket = /x\n' >"$conf"
 	each_shell "as-policy -c $conf set web lb=w" lb=west
@@ -96,6 +97,14 @@ each_shell() { for s in bash zsh fish; do completes "$s" "$@"; done; }
 	each_shell "as-resolve-policy --policies $BATS_TEST_TMPDIR/pol" "$BATS_TEST_TMPDIR/policies.json"
 	each_shell "as-policy check $BATS_TEST_TMPDIR/pol" "$BATS_TEST_TMPDIR/policies.json"
 	each_shell 'as-audit --service=we' --service=web
+}
+
+@test "hosts and load balancers are told by every command, from the configuration" {
+	printf '[host "edge-1"]\nurl = tcp://10.0.0.5:2376\ncert_path = /x\n' >>"$AUTOSCALE_CONF"
+	is "$(as-decide --completion hosts '' edge)" edge-1
+	is "$(as-store --completion lbs --lb= '' | cut -f1 | tr '\n' ' ')" '--lb=edge --lb=inner '
+	printf '[host "x"]\nurl = unix:///x\n[host "$(x)"]\nurl = unix:///y\n' >"$AUTOSCALE_CONF"
+	is "$(as-decide --completion hosts '' '' | cut -f1)" x
 }
 
 @test "nothing where nothing may stand, and behind -- no option" {

@@ -310,6 +310,8 @@ static void offer_fields(struct front *f)
 
 	for (size_t i = 0; i < policy_fields_count; i++) {
 		(void)snprintf(word, sizeof word, "%s=", policy_fields[i].name);
+		for (char *p = word; strchr(front_typed(), '-') && *p; p++) /* as apply() takes it */
+			*p = (char)(*p == '_' ? '-' : *p);
 		front_word(word, policy_fields[i].wants);
 	}
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++)

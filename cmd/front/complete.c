@@ -152,7 +152,7 @@ static bool configured(struct front *f, const char *kind)
 	if ((!hosts && !lbs) || front_conf(f) >= 0)
 		return hosts || lbs;
 	for (size_t i = 0; hosts && i < f->conf.nhosts; i++)
-		front_word(f->conf.hosts[i].name, f->conf.hosts[i].url ? f->conf.hosts[i].url : "");
+		front_word(f->conf.hosts[i].name, ""); /* its URL may hold a password */
 	for (size_t i = 0; lbs && i < f->conf.nlbs; i++)
 		front_word(f->conf.lbs[i].name, f->conf.lbs[i].driver);
 	conf_release(&f->conf);
@@ -343,12 +343,12 @@ int complete(struct front *f, int argc, char **argv)
 		be_quick_and_quiet();
 		offer_words(f, argv + 3, (size_t)(argc - 3));
 		known = true;
-	} else if (f->words && argc >= 5) { /* asked by another command, with what was typed there */
+	} else if (argc >= 5) { /* asked by another command, with what was typed there */
 		be_quick_and_quiet();
 		(void)snprintf(typed.head, sizeof typed.head, "%s", argv[3]);
 		typed.text = argv[4];
 		f->config = argc > 5 ? argv[5] : NULL;
-		known = f->words(f, what);
+		known = configured(f, what) || (f->words && f->words(f, what));
 	}
 	if (known)
 		return fflush(stdout) == 0 ? EX_DONE : EX_NO_OUTPUT;
