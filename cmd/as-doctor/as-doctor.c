@@ -24,17 +24,6 @@ static const struct command command = {"as-doctor", "try all that the configurat
 
 /* ---- for all checks ---- */
 
-void failed(const struct findings *to, const char *what, const struct err *err, const char *mend, ...)
-{
-	char text[FINDING_TEXT];
-	va_list ap;
-
-	va_start(ap, mend);
-	(void)vsnprintf(text, sizeof text, mend, ap);
-	va_end(ap);
-	finding_bad(to, FINDING_FAIL, what, err->message, "%s", text);
-}
-
 void check_date(const struct findings *to, const char *date, const char *mend)
 {
 	const int64_t half = 500; /* it tells whole seconds */

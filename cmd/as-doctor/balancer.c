@@ -45,7 +45,7 @@ void check_balancer(const struct doctor *d, size_t i, const struct findings *to)
 
 	const struct lb_driver *driver = lb_driver(c, &err);
 	if (!driver || engine_hosts_init(&hosts, &d->f.conf, &err) < 0) {
-		failed(to, "configuration", &err, "correct [lb \"%s\"]: autoscale.conf(5) has whole examples", c->name);
+		finding_failed(to, "configuration", &err, "correct [lb \"%s\"]: autoscale.conf(5) has whole examples", c->name);
 		return;
 	}
 	front_means(&means, &hosts);
@@ -54,7 +54,7 @@ void check_balancer(const struct doctor *d, size_t i, const struct findings *to)
 		driver->check(lb, to);
 		check_clock(c, to);
 	} else {
-		failed(to, "configuration", &err, "correct [lb \"%s\"]: autoscale.conf(5) has whole examples", c->name);
+		finding_failed(to, "configuration", &err, "correct [lb \"%s\"]: autoscale.conf(5) has whole examples", c->name);
 	}
 	driver->close(lb);
 	engine_hosts_release(&hosts);

@@ -42,9 +42,6 @@ void check_prometheus(const struct doctor *d, size_t i, const struct findings *t
 void check_programs(const struct doctor *d, size_t i, const struct findings *to);
 void check_files(const struct doctor *d, size_t i, const struct findings *to);
 
-/* A failure of this err. */
-void failed(const struct findings *to, const char *what, const struct err *err, const char *mend, ...)
-	__attribute__((format(printf, 4, 5)));
 /* The text of that `Date` as a clock, if it is one. */
 void check_date(const struct findings *to, const char *date, const char *mend);
 #define SET_CLOCKS "set both clocks by the network: `timedatectl set-ntp true` on both machines"

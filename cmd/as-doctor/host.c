@@ -44,37 +44,41 @@ static void tell_why(const struct conf_host *h, const struct engine_files *files
 	const bool unix_socket = !h->url || strncmp(h->url, "unix:", 5) == 0;
 
 	if (err->code == ERR_DENIED && *files->ca)
-		failed(to, "engine", err,
-		       "put into its cert_path what the engine believes in: ca.pem of the authority that made the engine's "
-		       "certificate, "
-		       "cert.pem and key.pem by the one that it trusts (its --tlscacert); the engine's own goes with `url`");
+		finding_failed(
+			to, "engine", err,
+			"put into its cert_path what the engine believes in: ca.pem of the authority that made the engine's "
+			"certificate, "
+			"cert.pem and key.pem by the one that it trusts (its --tlscacert); the engine's own goes with `url`");
 	else if (err->code == ERR_DENIED && unix_socket)
-		failed(to, "engine", err,
-		       "make this user (uid %lu) a member of the group that owns the socket, `usermod -aG docker USER`, and "
-		       "log in "
-		       "again; or run as root",
-		       (unsigned long)geteuid());
+		finding_failed(
+			to, "engine", err,
+			"make this user (uid %lu) a member of the group that owns the socket, `usermod -aG docker USER`, and "
+			"log in "
+			"again; or run as root",
+			(unsigned long)geteuid());
 	else if (err->code == ERR_DENIED)
-		failed(to, "engine", err, "make that login work without a question, or correct [host \"%s\"]", name);
+		finding_failed(to, "engine", err, "make that login work without a question, or correct [host \"%s\"]", name);
 	else if (err->code == ERR_UNAVAILABLE && unix_socket)
-		failed(
+		finding_failed(
 			to, "engine", err,
 			"start the engine (`systemctl start docker`), or name its socket: `url` of [host \"%s\"], or DOCKER_HOST",
 			name);
 	else if (err->code == ERR_UNAVAILABLE)
-		failed(to, "engine", err,
-		       "start the engine on that machine (`systemctl start docker`), open the way to it, or correct `url` of "
-		       "[host "
-		       "\"%s\"]",
-		       name);
+		finding_failed(
+			to, "engine", err,
+			"start the engine on that machine (`systemctl start docker`), open the way to it, or correct `url` of "
+			"[host "
+			"\"%s\"]",
+			name);
 	else if (strstr(err->message, "no swarm manager"))
-		failed(to, "engine", err,
-		       "name a manager of the swarm as `url` of [host \"%s\"] (`docker node ls` shows them), or make this one "
-		       "a manager; for "
-		       "single containers take `engine = swarm` away",
-		       name);
+		finding_failed(
+			to, "engine", err,
+			"name a manager of the swarm as `url` of [host \"%s\"] (`docker node ls` shows them), or make this one "
+			"a manager; for "
+			"single containers take `engine = swarm` away",
+			name);
 	else
-		failed(to, "engine", err, "correct [host \"%s\"]: autoscale.conf(5) has what it may say", name);
+		finding_failed(to, "engine", err, "correct [host \"%s\"]: autoscale.conf(5) has what it may say", name);
 }
 
 void check_host(const struct doctor *d, size_t i, const struct findings *to)

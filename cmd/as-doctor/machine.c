@@ -46,7 +46,8 @@ void check_modules(const struct doctor *d, size_t i, const struct findings *to)
 		if (library)
 			finding_ok(to, *m, "is there, with client library %s", library);
 		else if (is_asked_for(&d->f.conf, *m))
-			failed(to, *m, &err, "install it from the same build as this program, with the client library it names");
+			finding_failed(to, *m, &err,
+			               "install it from the same build as this program, with the client library it names");
 		else
 			finding_ok(to, *m, "is not used, and not there: %s", err.message);
 	}
@@ -108,7 +109,8 @@ static void check_mapping(const char *file, const struct findings *to)
 	    alert_sources_add(sources, file, text.p ? text.p : "", &err) == 0)
 		check_mode("mapping", file, to);
 	else
-		failed(to, "mapping", &err, "correct the line, or the path `mapping` in [ingest]; autoscale-mapping(5)");
+		finding_failed(to, "mapping", &err,
+		               "correct the line, or the path `mapping` in [ingest]; autoscale-mapping(5)");
 	alert_sources_free(sources);
 	buf_release(&text);
 }

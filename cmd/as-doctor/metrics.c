@@ -25,20 +25,22 @@ static void ask(struct http *h, const char *path, const struct findings *to)
 	long status = 0;
 
 	if (http_call(h, "GET", path, NULL, 0, NULL, 0, &reply, &status, &err) < 0) {
-		failed(to, "query", &err,
-		       err.code == ERR_DENIED
-		           ? "set `prometheus_ca` of [metrics] to the authority that signed the server's certificate, or "
-		             "have that one made anew"
-		           : "start Prometheus, or correct `prometheus` in [metrics]");
+		finding_failed(
+			to, "query", &err,
+			err.code == ERR_DENIED
+				? "set `prometheus_ca` of [metrics] to the authority that signed the server's certificate, or "
+				  "have that one made anew"
+				: "start Prometheus, or correct `prometheus` in [metrics]");
 	} else if (status == 401 || status == 403) {
 		(void)err_set(&err, ERR_DENIED, "it answers %ld: our login is not let in", status);
-		failed(to, "query", &err,
-		       "put the right token into the file that `prometheus_token_file` of [metrics] names, or name and "
-		       "password into "
-		       "`prometheus`");
+		finding_failed(to, "query", &err,
+		               "put the right token into the file that `prometheus_token_file` of [metrics] names, or name and "
+		               "password into "
+		               "`prometheus`");
 	} else if (status != 200 || !reply.p || !strstr(reply.p, "\"success\"")) {
 		(void)err_set(&err, ERR_REMOTE, "it answers %ld to a query, and no success", status);
-		failed(to, "query", &err, "correct `prometheus` in [metrics]: the address, up to what stands before /api/v1");
+		finding_failed(to, "query", &err,
+		               "correct `prometheus` in [metrics]: the address, up to what stands before /api/v1");
 	} else {
 		finding_ok(to, "query", "a query is answered");
 	}
@@ -59,11 +61,11 @@ void check_prometheus(const struct doctor *d, size_t i, const struct findings *t
 
 	(void)i;
 	if (web_read(&web, c->prometheus, "/api/v1/query?query=1", "prometheus in [metrics]", &err) < 0) {
-		failed(to, "address", &err, "correct `prometheus` in [metrics]");
+		finding_failed(to, "address", &err, "correct `prometheus` in [metrics]");
 	} else if (c->prometheus_token_file &&
 	           web_token(c->prometheus_token_file, "prometheus_token_file", token, &err) < 0) {
-		failed(to, "token", &err, "put the token into that file, for its owner alone: chmod 600 %s",
-		       c->prometheus_token_file);
+		finding_failed(to, "token", &err, "put the token into that file, for its owner alone: chmod 600 %s",
+		               c->prometheus_token_file);
 	} else {
 		const struct http_target target = {.base = web.base,
 		                                   .ca = c->prometheus_ca,
@@ -77,7 +79,7 @@ void check_prometheus(const struct doctor *d, size_t i, const struct findings *t
 		if (h)
 			ask(h, web.path, to);
 		else
-			failed(to, "address", &err, "correct `prometheus` in [metrics]");
+			finding_failed(to, "address", &err, "correct `prometheus` in [metrics]");
 		http_free(h);
 	}
 	web_release(&web);
@@ -103,9 +105,9 @@ static void check_each(const char *folder, const struct findings *to)
 		}
 		bad++;
 		if (err.code == ERR_DENIED)
-			failed(to, "program", &err, "chmod +x %s", path);
+			finding_failed(to, "program", &err, "chmod +x %s", path);
 		else
-			failed(to, "program", &err, "chown root %s && chmod go-w %s; or remove it", path, path);
+			finding_failed(to, "program", &err, "chown root %s && chmod go-w %s; or remove it", path, path);
 	}
 	if (dir)
 		(void)closedir(dir);
@@ -122,11 +124,11 @@ void check_programs(const struct doctor *d, size_t i, const struct findings *to)
 	if (access(folder, F_OK) < 0 && errno == ENOENT && strcmp(folder, CONF_PROGRAMS) == 0)
 		finding_ok(to, "folder", "there is no %s: no label can name a program", folder);
 	else if (trust_folder(folder, &err) < 0)
-		failed(to, "folder", &err,
-		       err.code == ERR_REFUSED ? "chown root %s && chmod go-w %s"
-		                               : "mkdir -p %s (root's, chmod go-w %s), "
-		                                 "or correct `programs` in [metrics]",
-		       folder, folder);
+		finding_failed(to, "folder", &err,
+		               err.code == ERR_REFUSED ? "chown root %s && chmod go-w %s"
+		                                       : "mkdir -p %s (root's, chmod go-w %s), "
+		                                         "or correct `programs` in [metrics]",
+		               folder, folder);
 	else
 		check_each(folder, to);
 }

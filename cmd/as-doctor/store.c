@@ -96,33 +96,39 @@ static void tell_why(const char *what, const char *file, const struct err *err, 
 	const bool login = strstr(err->message, "user and password") != NULL;
 
 	if (*file && err->code == ERR_DENIED)
-		failed(to, what, err,
-		       "give this user (uid %lu) the file and its folder, `chown %lu %.200s*`; if its file system is mounted "
-		       "read-only, or the file is immutable (lsattr), undo that",
-		       uid, uid, file);
+		finding_failed(
+			to, what, err,
+			"give this user (uid %lu) the file and its folder, `chown %lu %.200s*`; if its file system is mounted "
+			"read-only, or the file is immutable (lsattr), undo that",
+			uid, uid, file);
 	else if (*file && err->code == ERR_TEMPORARY)
-		failed(to, what, err, "look who holds it: `fuser -v %s`", file);
+		finding_failed(to, what, err, "look who holds it: `fuser -v %s`", file);
 	else if (*file)
-		failed(to, what, err,
-		       "put a copy of the store there (sqlite3 FILE .backup makes one), or name another file by `store` in "
-		       "[store] or AUTOSCALE_STORE");
+		finding_failed(
+			to, what, err,
+			"put a copy of the store there (sqlite3 FILE .backup makes one), or name another file by `store` in "
+			"[store] or AUTOSCALE_STORE");
 	else if (strstr(err->message, "others may read"))
-		failed(to, what, err, "chmod 600 the file that it names");
+		finding_failed(to, what, err, "chmod 600 the file that it names");
 	else if (err->code == ERR_DENIED && login)
-		failed(to, what, err,
-		       "put the password that the server knows where the address takes it from (password-file=, mode 600, or "
-		       "the address "
-		       "itself), or set this one there (ALTER USER, db.changeUserPassword)");
+		finding_failed(
+			to, what, err,
+			"put the password that the server knows where the address takes it from (password-file=, mode 600, or "
+			"the address "
+			"itself), or set this one there (ALTER USER, db.changeUserPassword)");
 	else if (err->code == ERR_DENIED)
-		failed(to, what, err,
-		       "give the user its rights there: GRANT ALL ON DATABASE.* TO USER; in MongoDB the role readWrite on the "
-		       "database");
+		finding_failed(
+			to, what, err,
+			"give the user its rights there: GRANT ALL ON DATABASE.* TO USER; in MongoDB the role readWrite on the "
+			"database");
 	else if (strstr(err->message, "read-only"))
-		failed(to, what, err, "take that off (SET GLOBAL read_only = OFF), or name the server that takes writes");
+		finding_failed(to, what, err,
+		               "take that off (SET GLOBAL read_only = OFF), or name the server that takes writes");
 	else if (err->code == ERR_UNAVAILABLE || err->code == ERR_TEMPORARY)
-		failed(to, what, err, "start the server, open the way to it, or correct its address in [store]");
+		finding_failed(to, what, err, "start the server, open the way to it, or correct its address in [store]");
 	else
-		failed(to, what, err, "correct its address in [store] (autoscale.conf(5)), or what it says of the server");
+		finding_failed(to, what, err,
+		               "correct its address in [store] (autoscale.conf(5)), or what it says of the server");
 }
 
 /* True: it may be tried further. */

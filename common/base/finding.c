@@ -36,6 +36,17 @@ void finding_bad(const struct findings *to, enum finding_level level, const char
 	to->take(to->ctx, &(struct finding){.level = level, .what = what, .found = found, .mend = mend});
 }
 
+void finding_failed(const struct findings *to, const char *what, const struct err *err, const char *fmt, ...)
+{
+	char mend[FINDING_TEXT];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(mend, sizeof mend, fmt, ap);
+	va_end(ap);
+	to->take(to->ctx, &(struct finding){FINDING_FAIL, what, err->message, mend});
+}
+
 void finding_clock(const struct findings *to, const char *whose, int64_t ahead_ms, int64_t fuzz_ms, const char *advice)
 {
 	const int64_t off = llabs(ahead_ms) > fuzz_ms ? llabs(ahead_ms) - fuzz_ms : 0;

@@ -32,6 +32,10 @@ void finding_ok(const struct findings *to, const char *what, const char *fmt, ..
 void finding_bad(const struct findings *to, enum finding_level level, const char *what, const char *found,
                  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/* A failure of which err tells what was found. */
+void finding_failed(const struct findings *to, const char *what, const struct err *err, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* How far another clock is from ours, in ms, positive when it is ahead; whose: "the server's". Both times are known to
  * this many ms only. advice is what mends it. */
 void finding_clock(const struct findings *to, const char *whose, int64_t ahead_ms, int64_t fuzz_ms, const char *advice);

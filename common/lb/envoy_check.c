@@ -23,7 +23,8 @@ static bool check_admin(struct lb *lb, struct buf *stats, const struct findings 
 		rc = envoy_get(lb, ENVOY_OF_CLUSTERS, stats, &err);
 	buf_release(&reply);
 	if (rc < 0) {
-		lb_found(to, "admin", &err, "start Envoy, or correct `admin` of this [lb]: the address of its admin listener");
+		finding_failed(to, "admin", &err,
+		               "start Envoy, or correct `admin` of this [lb]: the address of its admin listener");
 		return false;
 	}
 	/* "HASH/1.40.0/Clean/RELEASE/BoringSSL" */
@@ -34,7 +35,7 @@ static bool check_admin(struct lb *lb, struct buf *stats, const struct findings 
 		return true;
 	}
 	(void)err_set(&err, ERR_UNAVAILABLE, "lb %s: Envoy at %s is %s, not LIVE", lb->conf->name, lb->admin, state);
-	lb_found(to, "admin", &err, "wait until it has started, or start it again");
+	finding_failed(to, "admin", &err, "wait until it has started, or start it again");
 	return true;
 }
 
@@ -48,7 +49,7 @@ static bool check_file(struct lb *lb, const char *stats, const char *backend, co
 
 	if (rc < 0) {
 		if (err.code != ERR_NOT_FOUND) /* gone meanwhile */
-			lb_found(to, "in use", &err, "put the file back as it was, or remove it and " LB_SYNC);
+			finding_failed(to, "in use", &err, "put the file back as it was, or remove it and " LB_SYNC);
 		return err.code == ERR_NOT_FOUND;
 	}
 	envoy_version_of(f.old.p ? f.old.p : "", f.old.n, want);
@@ -57,14 +58,14 @@ static bool check_file(struct lb *lb, const char *stats, const char *backend, co
 	const bool good = known ? strcmp(is, want) == 0 : !f.list.n;
 	if (!known && !good) {
 		(void)envoy_no_cluster(lb, backend, &err);
-		lb_found(to, "in use", &err, "add that cluster, or remove %s/%s.json", lb->path, backend);
+		finding_failed(to, "in use", &err, "add that cluster, or remove %s/%s.json", lb->path, backend);
 	} else if (!good) {
 		(void)snprintf(name, sizeof name, "cluster.%s.update_rejected", backend);
 		(void)err_set(
 			&err, ERR_CONFLICT,
 			"lb %s: backend %s: Envoy uses version \"%s\" of %s/%s.json, which is \"%s\" (rejected so far: %lld)",
 			lb->conf->name, backend, is, lb->path, backend, want, (long long)envoy_count(stats, name));
-		lb_found(to, "in use", &err, LB_SYNC "; if it stays, Envoy's log says why it refuses the file");
+		finding_failed(to, "in use", &err, LB_SYNC "; if it stays, Envoy's log says why it refuses the file");
 	}
 	lb_filed_release(&f);
 	return good;
@@ -84,7 +85,7 @@ void envoy_check(struct lb *lb, const struct findings *to)
 	if (!lb->admin || !check_admin(lb, &stats, to))
 		goto out;
 	if (lb_filed_backends(&lb->folder, &names, &err) < 0) {
-		lb_found(to, "in use", &err, "let this user read the folder, or correct `folder` of this [lb]");
+		finding_failed(to, "in use", &err, "let this user read the folder, or correct `folder` of this [lb]");
 		goto out;
 	}
 	for (size_t i = 0; i < names.n; i++)

@@ -495,7 +495,8 @@ void lb_filed_try(const struct filed_folder *folder, const struct findings *to)
 	if (rc == 0)
 		finding_ok(to, "writing", "files can be written in %s", folder->path);
 	else
-		lb_found(to, "writing", &err,
-		         "give this user (uid %lu) the folder %s and what is in it: chown -R, or chgrp -R and chmod -R g+w",
-		         (unsigned long)geteuid(), folder->path);
+		finding_failed(
+			to, "writing", &err,
+			"give this user (uid %lu) the folder %s and what is in it: chown -R, or chgrp -R and chmod -R g+w",
+			(unsigned long)geteuid(), folder->path);
 }

@@ -30,17 +30,6 @@ const struct lb_driver *lb_driver(const struct conf_lb *conf, struct err *err)
 	return NULL;
 }
 
-void lb_found(const struct findings *to, const char *what, const struct err *err, const char *mend, ...)
-{
-	char text[FINDING_TEXT];
-	va_list ap;
-
-	va_start(ap, mend);
-	(void)vsnprintf(text, sizeof text, mend, ap);
-	va_end(ap);
-	finding_bad(to, FINDING_FAIL, what, err->message, "%s", text);
-}
-
 void lb_list_release(struct lb_list *list)
 {
 	free(list->v);

@@ -173,9 +173,6 @@ bool lb_is_ours(const char *name); /* is it such a name? */
 bool lb_safe_check(const char *s); /* "" or a path as LB_CHECK says */
 
 /* For drivers. */
-/* For `check`: a failure of this err. mend in printf form. */
-void lb_found(const struct findings *to, const char *what, const struct err *err, const char *mend, ...)
-	__attribute__((format(printf, 4, 5)));
 /* What makes all entries right again. */
 #define LB_SYNC "run the pipeline lb-sync (as-inspect --all | as-resolve-policy | as-lb-update --sync)"
 void lb_place(const struct lb_server *s, char out[LB_PLACE]); /* ADDRESS:PORT, [ADDRESS]:PORT */

@@ -14,9 +14,10 @@ static void check_process(struct lb *lb, const struct findings *to)
 	if (nginx_may_signal(lb, &err) == 0)
 		finding_ok(to, "process", "nginx runs and may be told to reload");
 	else if (err.code == ERR_DENIED)
-		lb_found(to, "process", &err, "run as the user of nginx's master process, which is root in most setups");
+		finding_failed(to, "process", &err, "run as the user of nginx's master process, which is root in most setups");
 	else
-		lb_found(to, "process", &err, "start nginx (systemctl start nginx), or set `pid` of this [lb] to its pid file");
+		finding_failed(to, "process", &err,
+		               "start nginx (systemctl start nginx), or set `pid` of this [lb] to its pid file");
 }
 
 static void check_test(struct lb *lb, const struct findings *to)
@@ -28,8 +29,8 @@ static void check_test(struct lb *lb, const struct findings *to)
 	if (rc == 0) {
 		finding_ok(to, "configuration", "nginx -t takes it");
 	} else if (rc < 0) {
-		lb_found(to, "configuration", &err,
-		         "let this user run nginx -t: is nginx installed here, or in a `container` of this [lb]?");
+		finding_failed(to, "configuration", &err,
+		               "let this user run nginx -t: is nginx installed here, or in a `container` of this [lb]?");
 	} else {
 		(void)snprintf(found, sizeof found, "nginx -t refuses its configuration: %s", said);
 		if (strstr(said, "(13: Permission denied)"))
@@ -74,10 +75,10 @@ static void check_use(struct lb *lb, bool there, const struct findings *to)
 		            "{ stub_status; "
 		            "}` to nginx, and set `admin` of this [lb] to its address");
 	else if (there && nginx_ask(lb, "/as-gen", &reply, &err) < 0)
-		lb_found(to, "admin", &err,
-		         "start nginx, or correct `admin` of this [lb]; autoscale.conf(5) has the server that it needs");
+		finding_failed(to, "admin", &err,
+		               "start nginx, or correct `admin` of this [lb]; autoscale.conf(5) has the server that it needs");
 	else if (nginx_ask(lb, "/as-status", &reply, &err) < 0)
-		lb_found(to, "admin", &err, "add `location = /as-status { stub_status; }` to that server of nginx");
+		finding_failed(to, "admin", &err, "add `location = /as-status { stub_status; }` to that server of nginx");
 	else
 		answers = true;
 	if (answers)
@@ -90,7 +91,7 @@ static void check_use(struct lb *lb, bool there, const struct findings *to)
 	else if (nginx_used(lb, &err) == 0)
 		finding_ok(to, "in use", "nginx uses what is in %s", lb->path);
 	else
-		lb_found(to, "in use", &err, LB_SYNC);
+		finding_failed(to, "in use", &err, LB_SYNC);
 }
 
 void nginx_check(struct lb *lb, const struct findings *to)
@@ -100,7 +101,7 @@ void nginx_check(struct lb *lb, const struct findings *to)
 
 	lb_filed_try(&lb->folder, to);
 	if (nginx_gen_read(lb, &gen, &err) < 0) {
-		lb_found(to, "folder", &err, "let this user read the folder, or correct `folder` of this [lb]");
+		finding_failed(to, "folder", &err, "let this user read the folder, or correct `folder` of this [lb]");
 		return;
 	}
 	check_process(lb, to);

@@ -14,18 +14,19 @@ static bool check_api(struct lb *lb, struct traefik_look *look, const struct fin
 	struct jv doc;
 
 	if (traefik_get(lb, look, "/api/version", &err) < 0) {
-		lb_found(to, "admin", &err,
-		         "start Traefik with `api` (insecure, or behind a router of its own), or correct `admin` of this [lb]");
+		finding_failed(
+			to, "admin", &err,
+			"start Traefik with `api` (insecure, or behind a router of its own), or correct `admin` of this [lb]");
 		return false;
 	}
 	if (jv_scan(look->reply.p ? look->reply.p : "", look->reply.n, &doc, NULL, 0, NULL, &err) < 0 ||
 	    !jv_str(jv_get(doc, "Version"), version, sizeof version)) {
 		(void)err_set(&err, ERR_REMOTE, "lb %s: %s does not tell Traefik's version", lb->conf->name, lb->admin.base);
-		lb_found(to, "admin", &err, "correct `admin` of this [lb]: it is the address of Traefik's API");
+		finding_failed(to, "admin", &err, "correct `admin` of this [lb]: it is the address of Traefik's API");
 		return false;
 	}
 	if (traefik_look(lb, look, &err) < 0) {
-		lb_found(to, "admin", &err, "let this machine ask for /api/rawdata there");
+		finding_failed(to, "admin", &err, "let this machine ask for /api/rawdata there");
 		return false;
 	}
 	finding_ok(to, "admin", "Traefik %s answers at %s", version, lb->admin.base);
@@ -41,16 +42,17 @@ static bool check_file(struct lb *lb, const struct traefik_look *look, const cha
 	if (rc < 0 && err.code == ERR_NOT_FOUND)
 		return true; /* gone meanwhile */
 	if (rc < 0) {
-		lb_found(to, "in use", &err, "put the file back as it was, or remove it and " LB_SYNC);
+		finding_failed(to, "in use", &err, "put the file back as it was, or remove it and " LB_SYNC);
 	} else if ((rc = traefik_used(lb, look, &f, &err)) > 0) {
 		(void)err_set(&err, ERR_CONFLICT, "lb %s: backend %s: Traefik does not use its file as it is", lb->conf->name,
 		              backend);
-		lb_found(to, "in use", &err,
-		         "look into Traefik's log: one file in %s that it cannot read freezes all of them; mend or remove that "
-		         "one, then " LB_SYNC,
-		         lb->path);
+		finding_failed(
+			to, "in use", &err,
+			"look into Traefik's log: one file in %s that it cannot read freezes all of them; mend or remove that "
+			"one, then " LB_SYNC,
+			lb->path);
 	} else if (rc < 0) {
-		lb_found(to, "in use", &err, "take away what stands against it, then " LB_SYNC);
+		finding_failed(to, "in use", &err, "take away what stands against it, then " LB_SYNC);
 	}
 	lb_filed_release(&f);
 	return rc == 0;
@@ -63,7 +65,7 @@ static void check_files(struct lb *lb, const struct traefik_look *look, const st
 	size_t bad = 0;
 
 	if (lb_filed_backends(&lb->folder, &names, &err) < 0) {
-		lb_found(to, "in use", &err, "let this user read the folder, or correct `folder` of this [lb]");
+		finding_failed(to, "in use", &err, "let this user read the folder, or correct `folder` of this [lb]");
 		return;
 	}
 	for (size_t i = 0; i < names.n; i++)
