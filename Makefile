@@ -60,13 +60,17 @@ $(eval $(call module,mongodb,$(MONGO),store/url.c store/fits.c store/alerts_comm
 ROOMS  = base alert policy engine lb store
 PROGRAMS = $(patsubst %,$(B)/bin/%,$(COMMANDS))
 UNITS  = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-PIPES  = pipelines/autoscale pipelines/track pipelines/reconcile pipelines/availability pipelines/lb-sync pipelines/replay pipelines/backup
+PIPES  = pipelines/pass pipelines/autoscale pipelines/track pipelines/reconcile pipelines/availability pipelines/lb-sync pipelines/replay pipelines/backup
 MANS   = $(wildcard man/*.[157])
 
 # ---- flags ----
 CFLAGS   = -O2 -g
 CPPFLAGS_ALL = -D_GNU_SOURCE -DAS_VERSION='"$(VERSION)"' -Icommon -I. $(if $(findstring -O,$(CFLAGS)),$(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)) $(CPPFLAGS)
 CFLAGS_ALL   = -std=c11 -Wall -Wextra -Wno-missing-field-initializers -fPIE -fstack-protector-strong -MMD -MP $(CFLAGS) $(STRICT) $(SAN)
+# What --version says beside the version: the newest of the store's schemas. front.h has it as AS_SCHEMA.
+SCHEMA = $(words $(wildcard common/store/schema/*.sql))
+$(B)/obj/cmd/front/front.o: private CPPFLAGS_ALL += -DAS_SCHEMA=$(SCHEMA)
+$(B)/obj/cmd/front/front.o: $(wildcard common/store/schema/*.sql)
 LDFLAGS_ALL  = -pie -Wl,-z,relro,-z,now,--as-needed $(SAN) $(LDFLAGS)
 ifdef DEVELOPER
 STRICT = -Werror -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wvla
@@ -75,7 +79,7 @@ ifdef SANITIZE
 SAN = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 
-.PHONY: all units check lint demo deps install uninstall clean help
+.PHONY: all units check lint demo deps install uninstall deb clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(PROGRAMS) $(MODULES) completions
@@ -87,6 +91,7 @@ help:
 	@echo 'make deps            install the packages for building and testing (Debian, Ubuntu)'
 	@echo 'make install         DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
 	@echo 'make readme          write the reference part of README.md from the manuals'
+	@echo 'make deb             a Debian package in build/deb'
 	@echo 'make lint            cppcheck, shellcheck, layering and the like'
 	@echo 'V=1                  show the commands;  '
 	@echo 'DEVELOPER=1          strict warnings are errors;  SANITIZE=address,undefined'
@@ -195,32 +200,52 @@ deps:
 	@tests/deps.sh build test
 
 # ---- installing ----
+# The programs read /etc/autoscale/autoscale.conf; below another prefix the configuration is only an example.
+SYSCONFDIR = $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+SYSTEMD = $(PREFIX)/lib/systemd/system
+ZSH  = $(PREFIX)/share/zsh/site-functions
 BIN  = $(DESTDIR)$(PREFIX)/bin
 LIB  = $(DESTDIR)$(PREFIX)/lib/autoscale
 EXEC = $(DESTDIR)$(PREFIX)/libexec/autoscale
 MAN  = $(DESTDIR)$(PREFIX)/share/man
+DOC  = $(DESTDIR)$(PREFIX)/share/doc/autoscale
+BASH = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+FISH = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+CONF = $(DESTDIR)$(SYSCONFDIR)/autoscale
+TIMED = autoscale.service autoscale.timer autoscale-upkeep.service autoscale-upkeep.timer autoscale@.service as-listen.service
+# Files of cron/ say /usr/local, and "# hardened" where cron/hardened belongs.
+placed = sed -e 's,/usr/local,$(PREFIX),g' -e '/^\# hardened$$/{r cron/hardened' -e 'd;}' cron/$(1) >$(2)/$(or $(3),$(1)) && chmod 644 $(2)/$(or $(3),$(1))
 install: all
-	install -d $(BIN) $(LIB) $(EXEC)/pipelines $(MAN)/man1 $(MAN)/man5 $(MAN)/man7 $(DESTDIR)$(PREFIX)/share/doc/autoscale \
-	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -d $(BIN) $(LIB) $(EXEC)/pipelines $(MAN)/man1 $(MAN)/man5 $(MAN)/man7 $(DOC)/examples $(DOC)/sources $(BASH) $(FISH) \
+	  $(DESTDIR)$(ZSH) $(DESTDIR)$(SYSTEMD) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(CONF)
 	install -m 755 $(PROGRAMS) $(BIN)
 	for m in $(MODULES); do install -m 644 $$m $(LIB); done
 	install -m 755 $(PIPES) $(EXEC)/pipelines
 	install -m 644 pipelines/line.sh pipelines/replay.jq $(EXEC)/pipelines
 	for s in 1 5 7; do for m in man/*.$$s; do [ ! -e $$m ] || install -m 644 $$m $(MAN)/man$$s; done; done
-	for c in $(COMMANDS); do \
-	  install -m 644 $(B)/completions/$$c.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c; \
-	  install -m 644 $(B)/completions/_$$c $(DESTDIR)$(PREFIX)/share/zsh/site-functions; \
-	  install -m 644 $(B)/completions/$$c.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d; done
-	install -m 644 README.md LICENSE cron/crontab.example cron/autoscale@.service common/alert/sources/*.ini $(DESTDIR)$(PREFIX)/share/doc/autoscale
-	cd examples && find . -type f -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/doc/autoscale/examples/{} \;
+	for c in $(COMMANDS); do install -m 644 $(B)/completions/$$c.bash $(BASH)/$$c; \
+	  install -m 644 $(B)/completions/_$$c $(DESTDIR)$(ZSH); install -m 644 $(B)/completions/$$c.fish $(FISH); done
+	install -m 644 README.md CHANGELOG.md LICENSE $(DOC)
+	cd examples && find . -type f -exec install -D -m 644 {} $(abspath $(DOC))/examples/{} \;
+	install -m 644 common/alert/sources/*.ini $(DOC)/sources
+	$(call placed,crontab.example,$(DOC))
+	$(foreach t,$(TIMED),$(call placed,$(t),$(DESTDIR)$(SYSTEMD)) &&) :
+	$(call placed,autoscale.sysusers,$(DESTDIR)$(PREFIX)/lib/sysusers.d,autoscale.conf)
+	$(call placed,autoscale.tmpfiles,$(DESTDIR)$(PREFIX)/lib/tmpfiles.d,autoscale.conf)
+	[ -e $(CONF)/autoscale.conf ] || install -m 640 examples/autoscale.conf $(CONF)/autoscale.conf
 
+# The configuration, and the store in /var/lib/autoscale, are the operator's and stay.
 uninstall:
-	rm -rf $(EXEC) $(LIB) $(DESTDIR)$(PREFIX)/share/doc/autoscale
-	for c in $(COMMANDS); do rm -f $(BIN)/$$c $(MAN)/man1/$$c.1 \
-	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$c \
-	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$c.fish; done
+	rm -rf $(EXEC) $(LIB) $(DOC)
+	for c in $(COMMANDS); do rm -f $(BIN)/$$c $(BASH)/$$c $(DESTDIR)$(ZSH)/_$$c $(FISH)/$$c.fish; done
 	for m in $(notdir $(MANS)); do rm -f $(MAN)/man?/$$m; done
+	rm -f $(addprefix $(DESTDIR)$(SYSTEMD)/,$(TIMED))
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/autoscale.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/autoscale.conf
+
+# ---- a Debian package, in build/deb ----
+deb:
+	@tests/deps.sh build package
+	@debian/package
 
 clean:
 	rm -rf build

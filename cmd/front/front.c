@@ -19,6 +19,9 @@
 #ifndef AS_VERSION
 #define AS_VERSION "0.0"
 #endif
+#ifndef AS_SCHEMA
+#define AS_SCHEMA 0 /* the newest file of common/store/schema: the Makefile counts them */
+#endif
 
 static volatile sig_atomic_t stop_signal;
 
@@ -130,7 +133,7 @@ static void make_rows(struct front *f)
 {
 	const struct option_row common[] = {
 		{'h', "help", OPTION_FLAG, NULL, &f->help, "print this help"},
-		{0, "version", OPTION_FLAG, NULL, &f->version, "print the version"},
+		{0, "version", OPTION_FLAG, NULL, &f->version, "print the version, and those of records and schema"},
 		{'c', "config", OPTION_TEXT, "FILE", &f->config, "read this configuration file instead of the usual ones"},
 		{'v', "verbose", OPTION_FLAG, NULL, &f->verbose, "say on standard error what is done"},
 		{0, "timeout", OPTION_DURATION, "DURATION", &f->timeout_ms, "end the whole run after this time"},
@@ -168,7 +171,7 @@ static int tell(struct front *f)
 	if (f->help)
 		options_help(f->command, f->rows, &out);
 	else if (f->version)
-		buf_printf(&out, "%s %s\n", f->command->name, AS_VERSION);
+		buf_printf(&out, "%s %s (record %d, schema %d)\n", f->command->name, AS_VERSION, RECORD_VERSION, AS_SCHEMA);
 	else
 		return -1;
 	status = print_text(f, &out);
