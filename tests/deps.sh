@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the project needs and this machine lacks, with apt-get; starts no service.
 #
-# usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser] [shells]     (none: build test)
+# usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser] [shells] [package] [debian]     (none: build test)
 # build compiles; demo is build and what the demo runs, where an engine that answers will do instead
 # of our own; test is all that the tests use. The others are single servers that the rig asks for.
 # Prints one or two lines: what will be installed, and why. Details go to build/deps.log.
@@ -16,6 +16,7 @@ build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev li
 demo="$build haproxy busybox-static iptables iproute2 wrk curl socat"
 test="$demo docker.io docker-compose bats time mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev libmariadb-dev
 	mariadb-server openssl faketime tzdata"
+package='dpkg-dev debhelper libmongoc-dev libmariadb-dev lintian'
 
 engine_answers() { timeout 5 docker version >/dev/null 2>&1; }
 
@@ -37,6 +38,8 @@ there() {
 	mariadb-server) command -v mariadbd ;;
 	openssh-server) command -v sshd ;;
 	openssh-client) command -v ssh ;;
+	dpkg-dev) command -v dpkg-buildpackage ;;
+	debhelper) command -v dh ;;
 	tzdata) [ -f /usr/share/zoneinfo/Europe/Berlin ] ;;
 	fonts-dejavu-core) [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ;;
 	bash-completion) [ -f /usr/share/bash-completion/bash_completion ] ;;
@@ -66,8 +69,10 @@ for set; do
 	registry) want="$want docker-registry" ;;
 	browser) want="$want chromium fonts-dejavu-core python3" ;;
 	shells) want="$want bash-completion zsh fish" ;;
+	package) want="$want $package" ;;
+	debian) want="$want debootstrap" ;;
 	*)
-		echo "usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser] [shells]" >&2
+		echo "usage: tests/deps.sh [build] [test] [demo] [docker] [mariadb] [nginx] [alertmanager] [prometheus] [venv] [sshd] [podman] [registry] [browser] [shells] [package] [debian]" >&2
 		exit 64
 		;;
 	esac

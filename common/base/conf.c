@@ -365,7 +365,9 @@ static int read_file(struct conf *c, const char *file, bool must, struct err *er
 	if (access(file, R_OK) < 0) {
 		if (!must && (errno == ENOENT || errno == ENOTDIR))
 			return 0;
-		return err_set(err, ERR_CONFIG, "cannot read %s: %s", file, strerror(errno));
+		return err_set(err, ERR_CONFIG, "cannot read %s: %s%s", file, strerror(errno),
+		               must || errno != EACCES ? ""
+		                                       : ": become a member of the file's group, or name another file with -c");
 	}
 	r.others = stat(file, &st) < 0 || (st.st_mode & 077) != 0;
 	const int line = ini_parse(file, on_key, &r);

@@ -60,7 +60,10 @@ const struct store_module *store_module(const char *name, struct err *err)
 	const struct store_module *m = handle ? dlsym(handle, SYMBOL) : NULL;
 	if (!m) {
 		const char *why = dlerror();
-		(void)err_set(err, ERR_CONFIG, "cannot load the driver for %s: %s", name, why ? why : "it is no driver");
+		(void)err_set(err, ERR_CONFIG,
+		              "cannot load the driver for %s: %s: install the library that is missing (Debian: libmariadb3 for "
+		              "mysql, libmongoc-1.0-0 for mongodb)",
+		              name, why ? why : "it is no driver");
 		return NULL;
 	}
 	if (strcmp(m->version, AS_VERSION) != 0) {
