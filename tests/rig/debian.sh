@@ -33,6 +33,8 @@ debian_up() {
 			mount -t tmpfs -o mode=755 tmpfs dev
 			mkdir dev/pts dev/shm
 			mount -t tmpfs tmpfs dev/shm
+			mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+			ln -s pts/ptmx dev/ptmx
 			ln -s /proc/self/fd dev/fd
 			for d in null zero full random urandom tty; do
 				touch dev/$d
@@ -40,7 +42,7 @@ debian_up() {
 			done
 			touch run/docker.sock
 			mount --bind "$2" run/docker.sock
-			exec env -i container=rig PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot . /lib/systemd/systemd --log-target=console
+			exec env -i container=rig PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot . /lib/systemd/systemd
 		' - "$root" "$RIG/docker.sock"
 	rig_export AS_RIG_DEBIAN "$root"
 	rig_wait "$server" 60 debian_booted
