@@ -17,7 +17,7 @@ debian_up() {
 		flock 9
 		[ -s "$base" ] || debian_make "$root" "$base"
 	) 9>"$base.lock" >>"$RIG/$server.log" 2>&1 || rig_fail "$server" 1 'cannot be made by debootstrap'
-	mkdir -p "$root" && tar -C "$root" -xf "$base" || rig_fail "$server" 1 'cannot be unpacked'
+	if ! mkdir -p "$root" || ! tar -C "$root" -xf "$base"; then rig_fail "$server" 1 'cannot be unpacked'; fi
 	debian_apt "$root"
 	mkdir "$unified/asrig-$RIG_ID-$server"
 	# shellcheck disable=SC2016
@@ -57,6 +57,7 @@ debian_booted() { AS_RIG_DEBIAN_PID=$(debian_pid) "$RIG_HERE/inside" systemctl i
 debian_make() {
 	local mirror
 	command -v debootstrap || "$RIG_TOP/tests/deps.sh" debian || return
+	# shellcheck disable=SC2016 # apt replaces them
 	mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "bookworm" { print $2; exit }')
 	debootstrap --variant=minbase --include=init,ca-certificates,dbus --cache-dir="$RIG_TOP/build/rig-cache/debs" \
 		bookworm "$1" ${mirror:+"$mirror"} && tar -C "$1" -cf "$2.new" . && rm -rf "$1" && mv "$2.new" "$2"
@@ -68,6 +69,7 @@ debian_apt() {
 	cp -a /etc/apt/auth.conf* /etc/apt/trusted.gpg.d "$1/etc/apt" 2>/dev/null
 	rm -f "$1"/etc/apt/sources.list.d/*
 	: >"$1/etc/apt/sources.list"
+	# shellcheck disable=SC2016
 	apt-get indextargets --format 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(REPO_URI) $(RELEASE) $(COMPONENT)' \
 		'Created-By: Packages' 'Origin: Debian' | grep ' bookworm' | sort -u >"$1/etc/apt/sources.list"
 	cp -L /etc/resolv.conf "$1/etc/resolv.conf"
