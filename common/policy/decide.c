@@ -19,17 +19,22 @@ static enum direction direction_of(const char *action)
 	return strcmp(action, "scale-down") == 0 ? IN : STAY;
 }
 
-static bool paused(const struct decision *d, enum direction to)
+bool paused_at(struct jv policy, bool out, bool in, int64_t now)
 {
 	char text[64];
 	int64_t until;
 
-	member_text(d->in->policy, "paused", text, sizeof text);
+	member_text(policy, "paused", text, sizeof text);
 	const char *time = strstr(text, " until ");
-	if (time && clock_parse(time + 7, &until) && until <= d->in->now)
+	if (time && clock_parse(time + 7, &until) && until <= now)
 		return false;
-	return strncmp(text, "all", 3) == 0 || (to == OUT && strncmp(text, "up", 2) == 0) ||
-	       (to == IN && strncmp(text, "down", 4) == 0);
+	return strncmp(text, "all", 3) == 0 || (out && strncmp(text, "up", 2) == 0) ||
+	       (in && strncmp(text, "down", 4) == 0);
+}
+
+static bool paused(const struct decision *d, enum direction to)
+{
+	return paused_at(d->in->policy, to == OUT, to == IN, d->in->now);
 }
 
 /* What the metrics want is told all the same, and is there for the windows of the time after the pause. 1: held; 0:

@@ -26,4 +26,14 @@ struct decide_input {
  * cannot be done. TEMPORARY: no memory. */
 int decide(struct decide_state *state, const struct decide_input *in, struct buf *plan, struct err *err);
 
+/* Parts of a decision, for who tells a person what may come next. policy: the record's member. */
+
+/* The min and max that hold at this time: the policy's, or those of an active entry of its schedule. *max -1: none. */
+void limits_at(struct jv policy, int64_t now, int64_t *min, int64_t *max);
+/* Is it paused at this time, as a whole or also for a step out, or for one in? */
+bool paused_at(struct jv policy, bool out, bool in, int64_t now);
+/* How long a cooldown still holds, in ms; 0: none does. last: when the last action ended that it counts from, which is
+ * one outward for a step out, and either for one in; TIME_NONE. */
+int64_t cooldown_left(struct jv policy, bool out, int64_t last, int64_t now);
+
 #endif

@@ -170,13 +170,29 @@ static bool unclear(const struct decision *d, const char *member)
 	return decision_past(d, member) == TIME_NONE && !jv_is_null(jv_get(d->in->history, member));
 }
 
+static int64_t span_of(struct jv policy, bool out)
+{
+	int64_t micro;
+
+	if (jv_micro(jv_get(policy, out ? "cooldown_up" : "cooldown_down"), &micro))
+		return micro / 1000;
+	return out ? 0 : COOLDOWN_DOWN_MS;
+}
+
+int64_t cooldown_left(struct jv policy, bool out, int64_t last, int64_t now)
+{
+	const int64_t span = span_of(policy, out);
+
+	return last == TIME_NONE || last + span <= now ? 0 : last + span - now;
+}
+
 /* A cooldown holds: in after either kind of action; out after one outward, but for what goes beyond that one. One whose
  * begin is not known may be under way. */
 int64_t cool_down(struct decision *d, int64_t want)
 {
 	const bool out = want > d->from;
 	const char *field = out ? "cooldown_up" : "cooldown_down";
-	const int64_t span = decision_ms(d, field, out ? 0 : COOLDOWN_DOWN_MS);
+	const int64_t span = span_of(d->in->policy, out);
 	int64_t last = decision_past(d, "last_out"), to = d->from;
 	char from[128];
 
@@ -191,9 +207,10 @@ int64_t cool_down(struct decision *d, int64_t want)
 		d->held = true;
 		return d->from;
 	}
-	if (want == d->from || last == TIME_NONE || last + span <= d->in->now)
+	const int64_t left = cooldown_left(d->in->policy, out, last, d->in->now);
+	if (want == d->from || !left)
 		return want;
-	const int64_t left = last + span - d->in->now, had = out ? granted(d, last) : -1;
+	const int64_t had = out ? granted(d, last) : -1;
 	if (had >= 0 && want - d->from > had)
 		to = want - had;
 	plan_say_more(d, "; %s of %lld s (%s) has %lld.%03lld s left", field, (long long)(span / 1000),

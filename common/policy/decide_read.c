@@ -121,21 +121,13 @@ const struct planned *decision_unseen(const struct decision *d)
 	return d->before && jv_int_or(jv_get(d->in->history, "generation"), 0) < d->before->generation ? d->before : NULL;
 }
 
-static int64_t bound_of(const struct decision *d, const char *field, int64_t otherwise)
-{
-	const int64_t n = jv_int_or(jv_get(d->in->policy, field), otherwise);
-
-	return n > REPLICAS_MAX ? REPLICAS_MAX : n;
-}
-
 void decision_read(struct decision *d)
 {
 	struct jv_cursor c = jv_each(jv_get(d->in->observed, "containers"));
 	struct jv_member m;
 	const bool replaces = available(d, "replace");
 
-	d->min = bound_of(d, "min", 1);
-	d->max = bound_of(d, "max", -1);
+	limits_read(d->in->policy, &d->min, &d->max);
 	d->per_host = jv_int_or(jv_get(d->in->policy, "per_host"), 0);
 	if (!jv_micro(jv_get(d->in->policy, "tolerance"), &d->tolerance) || d->tolerance < 0 || d->tolerance > 1000000)
 		d->tolerance = TOLERANCE_MICRO;

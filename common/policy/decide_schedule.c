@@ -16,20 +16,45 @@ static void put_bound(char *out, size_t size, const char *name, int64_t bound)
 }
 
 /* One entry's min and max in place of the policy's. Where it names one of them and the two cross, its own wins. */
-static void replace_limits(struct decision *d, const struct schedule_entry *e)
+static void replace_limits(int64_t *min, int64_t *max, const struct schedule_entry *e)
 {
 	const bool both = e->min >= 0 && e->max >= 0;
 
 	if (e->min >= 0)
-		d->min = e->min;
+		*min = e->min;
 	if (e->max >= 0)
-		d->max = e->max;
-	if (!both && d->max >= 0 && d->min > d->max) {
+		*max = e->max;
+	if (!both && *max >= 0 && *min > *max) {
 		if (e->min >= 0)
-			d->max = d->min;
+			*max = *min;
 		else
-			d->min = d->max;
+			*min = *max;
 	}
+}
+
+static int64_t bound_of(struct jv policy, const char *field, int64_t otherwise)
+{
+	const int64_t n = jv_int_or(jv_get(policy, field), otherwise);
+
+	return n > REPLICAS_MAX ? REPLICAS_MAX : n;
+}
+
+/* The policy's own, whatever the time. */
+void limits_read(struct jv policy, int64_t *min, int64_t *max)
+{
+	*min = bound_of(policy, "min", 1);
+	*max = bound_of(policy, "max", -1);
+}
+
+void limits_at(struct jv policy, int64_t now, int64_t *min, int64_t *max)
+{
+	char text[POLICY_TEXT], why[160];
+	struct schedule_entry e;
+
+	limits_read(policy, min, max);
+	member_text(policy, "schedule", text, sizeof text);
+	if (*text && schedule_valid(text, why, sizeof why) && schedule_at(text, now, &e))
+		replace_limits(min, max, &e);
 }
 
 void schedule_apply(struct decision *d)
@@ -50,7 +75,7 @@ void schedule_apply(struct decision *d)
 		plan_trace(d, "schedule", count, count, "no entry is active");
 		return;
 	}
-	replace_limits(d, &e);
+	replace_limits(&d->min, &d->max, &e);
 	d->initial = e.initial;
 	d->initial_since = e.since;
 	const char *source = decision_source(d, "schedule", from);

@@ -167,6 +167,7 @@ void plan_write(const struct decision *d, struct buf *out);
 
 /* The active entry's min, max and initial. The policy's own are read already. */
 void schedule_apply(struct decision *d);
+void limits_read(struct jv policy, int64_t *min, int64_t *max); /* the policy's own; max -1: none */
 
 /* ---- decide_signals.c ---- */
 
