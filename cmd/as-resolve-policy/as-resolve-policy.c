@@ -11,8 +11,6 @@
 
 #include "base/banned.h"
 
-#define ROWS_MAX 256 /* that match one service */
-
 /* One record of the batch. */
 struct item {
 	char service[SERVICE_NAME_MAX + 1]; /* "": it is none of ours */
@@ -36,8 +34,6 @@ struct resolver {
 	struct past_ask asks[BATCH_RECORDS];
 	struct service_past pasts[BATCH_RECORDS];
 	size_t npasts;
-	struct policy_switched lbs[CONFIG_LBS_MAX];
-	size_t nlbs;
 };
 
 static struct resolver resolver;
@@ -50,60 +46,25 @@ static const struct option_row options[] = {
 static const struct command command = {"as-resolve-policy", "find the policy of each record's service, with provenance",
                                        "[SERVICE ...]", options};
 
-/* ---- one record's policy ---- */
-
-static int add_policy(struct resolver *r, struct jv record, struct item *it)
+/* Of a policy that was made before it is known how far back it looks. */
+static int resolve_item(struct resolver *r, struct jv record, struct item *it)
 {
-	const struct jv template = jv_path(record, "observed.template");
-	const struct policy_limits limits = {.max_replicas = r->f.conf.max_replicas,
-	                                     .per_host = r->f.conf.per_host,
-	                                     .narrow = r->f.conf.labels == CONF_LABELS_NARROW};
-	struct policy_source sources[ROWS_MAX + 3 + CONVENTIONS + 1];
-	const struct row *rows[ROWS_MAX];
-	struct policy_conventions conventions = {.n = 0};
-	const size_t nrows = rows_match(&r->rows, it->service, rows, ROWS_MAX);
-	struct err *err = &it->err;
-	size_t n = 0;
-	int bad = 0;
+	struct known_policy *entry = NULL;
+	const int bad = rows_resolve(&r->rows, &r->f.conf, it->service, jv_path(record, "observed.template"),
+	                             jv_get(record, "alert"), &r->known, &entry, &it->policy, &it->err);
 
-	if (nrows > ROWS_MAX)
-		return err_set(err, ERR_LIMIT, "more than %d policies match service %s", ROWS_MAX, it->service);
-	if (r->f.conf.labels != CONF_LABELS_IGNORE) {
-		sources[n++] =
-			(struct policy_source){.kind = POLICY_LABELS, .from = "label", .object = jv_get(template, "labels")};
-		sources[n++] = (struct policy_source){
-			.kind = POLICY_VARIABLES, .from = "variable", .object = jv_get(template, "variables")};
+	if (!entry || !entry->spanned)
+		past_span_read((struct jv){it->policy.p, it->policy.n}, &it->span);
+	else
+		it->span = entry->span;
+	if (entry && !entry->spanned) {
+		entry->span = it->span;
+		entry->spanned = true;
 	}
-	for (size_t i = 0; i < nrows; i++)
-		sources[n++] = (struct policy_source){.kind = POLICY_ROW,
-		                                      .from = rows[i]->from,
-		                                      .type = rows[i]->type,
-		                                      .object = {rows[i]->fields, strlen(rows[i]->fields)}};
-	sources[n++] = (struct policy_source){.kind = POLICY_ALERT, .from = "alert", .object = jv_get(record, "alert")};
-	known_begin(&r->known, sources, n);
-	const struct known_policy *const known = known_find(&r->known);
-	const bool named = known ? known->named : policy_says(sources, n, "lb");
-	if (r->f.conf.labels != CONF_LABELS_IGNORE)
-		bad = policy_conventions_read(&conventions, template, named, r->lbs, r->nlbs, err);
-	if (!bad && known && !conventions.n) {
-		buf_put(&it->policy, known->policy.p, known->policy.n);
-		it->span = known->span;
-		policy_conventions_release(&conventions);
-		return buf_ok(&it->policy, err);
-	}
-	memcpy(&sources[n], conventions.v, conventions.n * sizeof *conventions.v);
-	if (!bad)
-		bad = policy_resolve(sources, n + conventions.n, &limits, &it->policy, err);
-	past_span_read((struct jv){it->policy.p, it->policy.n}, &it->span);
-	if (!bad && !conventions.n)
-		known_keep(&r->known, &it->policy, &it->span, named);
-	policy_conventions_release(&conventions);
 	return bad;
 }
 
 /* ---- a batch ---- */
-
-static int keep_row(void *ctx, const struct policy_row *p, struct err *err) { return rows_add(ctx, p, err); }
 
 /* The services, each once; and for each item which of them is its own. */
 static size_t name_services(struct resolver *r, size_t n, const char **services)
@@ -134,11 +95,7 @@ static int load_rows(struct resolver *r, const char *const *services, size_t n, 
 		return 0;
 	if (!r->store && !(r->store = store_open(r->f.conf.store, err)))
 		return -1;
-	rows_clear(&r->rows);
-	if (store_policy_for(r->store, services, n, keep_row, &r->rows, err) < 0)
-		return -1;
-	rows_sort(&r->rows);
-	return 0;
+	return rows_read(&r->rows, r->store, services, n, err);
 }
 
 static int64_t earlier(int64_t a, int64_t b) { return a == TIME_NONE || (b != TIME_NONE && b < a) ? b : a; }
@@ -193,7 +150,7 @@ static void prepare(void *ctx, const struct jv *records, size_t n)
 	int bad = load_rows(r, services, nservices, &err);
 	for (size_t i = 0; i < n && !bad; i++)
 		if (*r->items[i].service)
-			r->items[i].bad = add_policy(r, records[i], &r->items[i]) < 0;
+			r->items[i].bad = resolve_item(r, records[i], &r->items[i]) < 0;
 	if (!bad)
 		bad = load_pasts(r, services, nservices, n, &err);
 	for (size_t i = 0; i < n && bad; i++) {
@@ -233,9 +190,6 @@ int main(int argc, char **argv)
 	if (done >= 0 || (done = front_conf(&r->f)) >= 0)
 		return done;
 
-	for (; r->nlbs < r->f.conf.nlbs; r->nlbs++)
-		r->lbs[r->nlbs] =
-			(struct policy_switched){r->f.conf.lbs[r->nlbs].name, conf_conventions(&r->f.conf.lbs[r->nlbs])};
 	for (size_t i = 0; i < BATCH_RECORDS; i++)
 		r->items[i].policy = (struct buf)BUF_INIT(LINE_MAX_BYTES);
 	if (r->policies && rows_load(&r->rows, r->policies, &err) < 0)

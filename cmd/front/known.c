@@ -1,5 +1,5 @@
 /* Which policy was made of the same words before: its bytes again instead of the work. */
-#include "cmd/as-resolve-policy/resolve.h"
+#include "cmd/front/known.h"
 
 #include "base/limits.h"
 
@@ -72,9 +72,9 @@ static size_t place(const struct known *k)
 	return (size_t)((h ^ h >> 29) % KNOWN_MAX);
 }
 
-const struct known_policy *known_find(const struct known *k)
+struct known_policy *known_find(struct known *k)
 {
-	const struct known_policy *const p = &k->v[place(k)];
+	struct known_policy *const p = &k->v[place(k)];
 
 	return !k->words.failed && p->policy.n && p->words.n == k->words.n &&
 	               memcmp(p->words.p, k->words.p, k->words.n) == 0
@@ -82,21 +82,24 @@ const struct known_policy *known_find(const struct known *k)
 	           : NULL;
 }
 
-void known_keep(struct known *k, const struct buf *policy, const struct past_span *span, bool named)
+struct known_policy *known_keep(struct known *k, const struct buf *policy, bool named)
 {
 	struct known_policy *const p = &k->v[place(k)];
 
 	if (k->words.failed)
-		return;
+		return NULL;
 	p->words.max = p->policy.max = LINE_MAX_BYTES;
 	buf_reset(&p->words);
 	buf_reset(&p->policy);
 	buf_put(&p->words, k->words.p, k->words.n);
 	buf_put(&p->policy, policy->p, policy->n);
-	p->span = *span;
 	p->named = named;
-	if (p->words.failed || p->policy.failed)
+	p->spanned = false;
+	if (p->words.failed || p->policy.failed) {
 		p->policy.n = 0; /* none */
+		return NULL;
+	}
+	return p;
 }
 
 void known_release(struct known *k)

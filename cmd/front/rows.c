@@ -1,4 +1,6 @@
-#include "cmd/as-resolve-policy/resolve.h"
+#include "cmd/front/rows.h"
+
+#include "policy/policy.h"
 
 #include "base/limits.h"
 
