@@ -3,6 +3,7 @@
 #include "store/store.h"
 
 #include "store/inner.h"
+#include "store/many.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -413,6 +414,11 @@ static int on_history(void *ctx, const struct sql_value *col, struct err *err)
 #define HISTORY_SELECT                                                                                              \
 	"SELECT history_id, op_id, service, generation, alert_id, action, from_replicas, to_replicas, outcome, reason," \
 	" error, duration_ms, audit_seq, finished_at, policies FROM autoscale_history"
+/* The newest row of service s: the index gives it without a look at the others. */
+#define HISTORY_NEWEST                                                                     \
+	" WHERE history_id IN (SELECT (SELECT x.history_id FROM autoscale_history x"           \
+	" WHERE x.service = s.service ORDER BY x.finished_at DESC, x.history_id DESC LIMIT 1)" \
+	" FROM service_state s WHERE s.service IN ("
 #define HISTORY_WHERE " WHERE finished_at >= ? AND finished_at < ?"
 #define HISTORY_ORDER " ORDER BY finished_at, history_id"
 
@@ -426,4 +432,18 @@ int store_history_each(struct store *s, const struct trail_filter *f, history_ro
 		                err);
 	return sql_walk(s->db, HISTORY_SELECT HISTORY_WHERE " AND service = ?" HISTORY_ORDER,
 	                SQL_BINDS(since, until, sql_text(f->service)), on_history, &walk, err);
+}
+
+int store_history_newest(struct store *s, const char *const *services, size_t n, history_row_fn fn, void *ctx,
+                         struct err *err)
+{
+	struct history_walk walk = {fn, ctx};
+
+	for (size_t at = 0; at < n; at += SQL_MANY) {
+		const size_t some = n - at < SQL_MANY ? n - at : SQL_MANY;
+		if (sql_many(s->db, HISTORY_SELECT HISTORY_NEWEST, services + at, some, "))", SQL_NO_BINDS, on_history, &walk,
+		             err) < 0)
+			return -1;
+	}
+	return 0;
 }

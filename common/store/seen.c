@@ -196,20 +196,23 @@ static int on_container(void *ctx, const struct sql_value *col, struct err *err)
 		.state = col[3].s,
 		.copy_of = col[4].s,
 		.index = col[5].type == SQL_NULL ? -1 : col[5].i,
+		.service = col[6].s,
 	};
 
 	return walk->fn(walk->ctx, &row, err);
 }
+
+#define CONTAINER_SELECT "SELECT host, id, name, state, copy_of, copy_index, service FROM container WHERE host = ?"
 
 int store_container_each(struct store *s, const char *service, const char *host, container_row_fn fn, void *ctx,
                          struct err *err)
 {
 	struct container_walk walk = {fn, ctx};
 
-	return sql_walk(s->db,
-	                "SELECT host, id, name, state, copy_of, copy_index FROM container WHERE service = ? AND host = ?"
-	                " ORDER BY id",
-	                SQL_BINDS(sql_text(service), sql_text(host)), on_container, &walk, err);
+	if (!service)
+		return sql_walk(s->db, CONTAINER_SELECT " ORDER BY id", SQL_BINDS(sql_text(host)), on_container, &walk, err);
+	return sql_walk(s->db, CONTAINER_SELECT " AND service = ? ORDER BY id",
+	                SQL_BINDS(sql_text(host), sql_text(service)), on_container, &walk, err);
 }
 
 static int on_any(void *ctx, const struct sql_value *col, struct err *err)

@@ -171,6 +171,10 @@ typedef int (*history_row_fn)(void *ctx, const struct history_row *row, struct e
 int store_history_each(struct store *s, const struct trail_filter *filter, history_row_fn fn, void *ctx,
                        struct err *err);
 
+/* The newest row of each of these services, in a few statements, however many they are. */
+int store_history_newest(struct store *s, const char *const *services, size_t n, history_row_fn fn, void *ctx,
+                         struct err *err);
+
 struct audit_row {
 	int64_t seq, at;
 	int64_t history_id; /* 0: none */
@@ -212,6 +216,7 @@ struct container_row {
 	const char *host, *id, *name, *state;
 	const char *copy_of; /* "" for an original */
 	int64_t index;       /* of a copy; -1: none */
+	const char *service; /* store_container_each only */
 };
 /* What a look at the service showed: all its containers on the hosts that answered. Rows of other hosts stay. Nothing
  * is written when nothing changed (rows are renewed twice a day, so that a prune leaves them). */
@@ -224,7 +229,7 @@ struct container_look {
 };
 int store_container_note(struct store *s, const struct container_look *look, struct err *err);
 typedef int (*container_row_fn)(void *ctx, const struct container_row *row, struct err *err);
-/* The service's rows on one host, by id. */
+/* The service's rows on one host, by id; service NULL: those of every service. */
 int store_container_each(struct store *s, const char *service, const char *host, container_row_fn fn, void *ctx,
                          struct err *err);
 /* Was anything ever seen on that host? */

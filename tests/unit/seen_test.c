@@ -23,9 +23,9 @@ static struct store *must_open(const char *path)
 
 /* ---- rows per host ---- */
 
-static const struct container_row web = {"h1", "aaa", "web", "running", "", -1};
-static const struct container_row web_1 = {"h1", "bbb", "web-1", "running", "aaa", 1};
-static const struct container_row web_2 = {"h2", "aaa", "web-2", "running", "aaa", 2}; /* ids are a host's own */
+static const struct container_row web = {"h1", "aaa", "web", "running", "", -1, NULL};
+static const struct container_row web_1 = {"h1", "bbb", "web-1", "running", "aaa", 1, NULL};
+static const struct container_row web_2 = {"h2", "aaa", "web-2", "running", "aaa", 2, NULL}; /* ids are a host's own */
 
 static bool note(struct store *s, const char *hosts, size_t n, ...)
 {
