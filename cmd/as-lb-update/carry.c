@@ -15,11 +15,7 @@ int open_balancer(struct update *u, size_t i, struct err *err)
 	struct balancer *b = &u->balancers[i];
 
 	b->conf = &u->f.conf.lbs[i];
-	if (!b->driver && !(b->driver = lb_driver(b->conf, err)))
-		return -1;
-	if (!b->lb && !(b->lb = b->driver->open(b->conf, &u->means, err)))
-		return -1;
-	return 0;
+	return lb_open(b->conf, &u->means, &b->driver, &b->lb, err);
 }
 
 /* A task: what one load balancer has. */

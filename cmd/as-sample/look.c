@@ -39,13 +39,6 @@ static bool serves(const struct sight *s, int64_t record_now, int64_t came)
 	       (came <= s->ended + SOON_MS || (record_now <= s->begun_utc && clock_monotonic_ms() - s->ended <= PASS_MS));
 }
 
-static int open_balancer(struct balancers *all, struct balancer *b, struct err *err)
-{
-	if (!b->lb && (b->driver = lb_driver(b->conf, err)))
-		b->lb = b->driver->open(b->conf, &all->means, err);
-	return b->lb ? 0 : -1;
-}
-
 static struct sight *look(struct balancers *all, struct balancer *b)
 {
 	struct sight *s = calloc(1, sizeof *s);
@@ -54,7 +47,7 @@ static struct sight *look(struct balancers *all, struct balancer *b)
 		return NULL;
 	s->begun = clock_monotonic_ms();
 	s->begun_utc = clock_now_ms();
-	if (open_balancer(all, b, &s->err) < 0 || b->driver->look(b->lb, &s->look, &s->err) < 0)
+	if (lb_open(b->conf, &all->means, &b->driver, &b->lb, &s->err) < 0 || b->driver->look(b->lb, &s->look, &s->err) < 0)
 		front_say(&all->s->f, "%s", s->err.message);
 	else
 		s->err.code = ERR_NONE;

@@ -30,6 +30,14 @@ const struct lb_driver *lb_driver(const struct conf_lb *conf, struct err *err)
 	return NULL;
 }
 
+int lb_open(const struct conf_lb *conf, const struct lb_means *means, const struct lb_driver **driver, struct lb **lb,
+            struct err *err)
+{
+	if (!*lb && (*driver = lb_driver(conf, err)))
+		*lb = (*driver)->open(conf, means, err);
+	return *lb ? 0 : -1;
+}
+
 void lb_list_release(struct lb_list *list)
 {
 	free(list->v);

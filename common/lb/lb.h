@@ -152,6 +152,9 @@ struct lb_driver {
 
 /* The driver of a configured load balancer; NULL and CONFIG for an unknown one. */
 const struct lb_driver *lb_driver(const struct conf_lb *conf, struct err *err);
+/* Finds the driver and opens it, unless *lb is there already. */
+int lb_open(const struct conf_lb *conf, const struct lb_means *means, const struct lb_driver **driver, struct lb **lb,
+            struct err *err);
 void lb_list_release(struct lb_list *list);
 const struct lb_server *lb_list_find(const struct lb_list *list, const char *name); /* or NULL */
 void lb_names_release(struct lb_names *names);
