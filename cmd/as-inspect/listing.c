@@ -28,18 +28,12 @@ static const json_t *ask_variables(struct inspect *in, struct engine_host *h, co
 
 static void classify(struct inspect *in, struct engine_host *h, const json_t *entry, char service[], bool *joined)
 {
-	const json_t *labels = json_object_get(entry, "Labels");
 	const char *id = json_string_value(json_object_get(entry, "Id"));
-	json_t *as_doc = json_pack("{s:{s:O?}}", "Config", "Labels", labels);
 
-	service[0] = '\0';
-	*joined = labels_join(labels) || (in->conventions && (labels_conventions(labels) & in->conventions));
-	const bool by_label = as_doc && container_service(as_doc, service, SERVICE_NAME_MAX + 1);
-	json_decref(as_doc);
-	if ((by_label && *joined) || !id)
+	if (listed_joins(entry, in->conventions, service, SERVICE_NAME_MAX + 1, joined) || !id)
 		return;
 	const json_t *more = ask_variables(in, h, id);
-	if (!by_label)
+	if (!*service)
 		(void)snprintf(service, SERVICE_NAME_MAX + 1, "%s",
 		               more ? json_string_value(json_object_get(more, "service")) : "");
 	*joined = *joined || json_is_true(json_object_get(more, "joined"));
@@ -136,15 +130,6 @@ static bool keeps_services(const struct inspect *in, size_t host)
 	return in->hosts.v[host].driver && in->hosts.v[host].driver->scale;
 }
 
-/* A task of a swarm that ended is never started again: another container takes its place. */
-static bool is_ended_task(const json_t *entry)
-{
-	const char *state = json_string_value(json_object_get(entry, "State"));
-
-	return json_object_get(json_object_get(entry, "Labels"), "com.docker.swarm.task.id") && state &&
-	       (strcmp(state, "exited") == 0 || strcmp(state, "created") == 0 || strcmp(state, "dead") == 0);
-}
-
 /* seen: the ids that are collected already. */
 static int collect_host(struct inspect *in, size_t host, const char *service, json_t *seen, struct looks *looks,
                         struct err *err)
@@ -154,7 +139,7 @@ static int collect_host(struct inspect *in, size_t host, const char *service, js
 	for (size_t k = 0; l->ok && k < json_array_size(l->list); k++) {
 		const json_t *entry = json_array_get(l->list, k);
 		const char *id = json_string_value(json_object_get(entry, "Id"));
-		if (!id || strcmp(l->services[k], service) != 0 || json_object_get(seen, id) || is_ended_task(entry))
+		if (!id || strcmp(l->services[k], service) != 0 || json_object_get(seen, id) || listed_ended_task(entry))
 			continue;
 		if (looks->n == FOUND_MAX)
 			return err_set(err, ERR_LIMIT, "more than %d containers", FOUND_MAX);

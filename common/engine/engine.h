@@ -199,6 +199,19 @@ void container_json(struct buf *out, const json_t *inspect, const char *host, bo
  * it. Of a service that its engine keeps: also engine, and replicas, null when they have no number. */
 void template_json(struct buf *out, const json_t *inspect, const char *host, const json_t *create);
 
+/* listed.c: what an entry of an engine's list tells, so that nobody has to ask about each container. */
+
+/* Of which service it is, and whether it joined, as far as labels tell. False: what is in its environment, which only
+ * the inspect document shows, may tell more. service: "" of none. */
+bool listed_joins(const json_t *entry, unsigned conventions, char *service, size_t size, bool *joined);
+/* A task of a swarm that ended is never started again: another container takes its place. */
+bool listed_ended_task(const json_t *entry);
+/* As much of an inspect document as the list tells, and this environment (an array as in Config.Env; NULL: not known):
+ * enough for container_json, template_json and ready_check. New; NULL: no memory. */
+json_t *listed_container(const json_t *entry, const json_t *env);
+/* Does it tell as much as ready_check needs? Not of what runs in its host's network: its ports are not listed. */
+bool listed_tells(const json_t *entry);
+
 /* ready.c: when a container counts. */
 
 struct ready_target {
