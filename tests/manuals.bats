@@ -45,13 +45,13 @@ plain() { sed 's/\\&//g; s/\\e/\\/g; s/\\(aq/'\''/g'; }
 
 # help_options COMMAND: "-c --config file" a line; a dash where there is no letter or no argument.
 help_options() {
-	"$1" --help | sed -nE 's/^  (-.|  ),? +(--[a-z-]+)( [A-Z]+)?  .*/\1 \2\3/p' | sed 's/^  /-/' |
+	"$1" --help | sed -E 's/\[=([A-Z]+)\]/ \1/' | sed -nE 's/^  (-.|  ),? +(--[a-z-]+)( [A-Z]+)?  .*/\1 \2\3/p' | sed 's/^  /-/' |
 		awk '{ print $1, $2, (NF > 2 ? tolower($3) : "-") }' | sort
 }
 
 # man_options COMMAND: the same from the manual's list of options.
 man_options() {
-	section DESCRIPTION <"man/$1.1" | sed -nE 's/^\.It (Fl (.) , )?Fl -([a-z-]+)( Ar ([a-z]+))?$/-\2 --\3 \5/p' |
+	section DESCRIPTION <"man/$1.1" | sed 's/ Ns Oo = Ns Ar \([a-z]*\) Oc$/ Ar \1/' | sed -nE 's/^\.It (Fl (.) , )?Fl -([a-z-]+)( Ar ([a-z]+))?$/-\2 --\3 \5/p' |
 		awk '{ print $1, $2, (NF > 2 ? $3 : "-") }' | sort
 }
 

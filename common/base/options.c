@@ -23,6 +23,12 @@ static int take(const struct option_row *row, const char *arg, struct err *err)
 		*(int64_t *)row->dest = v;
 		return 0;
 	}
+	case OPTION_MAYBE:
+		if (!arg) {
+			*(int64_t *)row->dest = OPTION_ALONE;
+			return 0;
+		}
+		/* fall through */
 	case OPTION_DURATION:
 		if (!duration_parse(arg, row->dest))
 			return err_set(err, ERR_USAGE, "--%s wants a duration such as 30s, 5m or 1.5, not \"%s\"", row->name, arg);
@@ -38,7 +44,9 @@ int options_parse(const struct option_row *rows, int argc, char **argv, int *fir
 	size_t n = 0, s = 1;
 
 	for (; n < OPTIONS_MAX && rows[n].name; n++) {
-		const int has = rows[n].kind == OPTION_FLAG ? no_argument : required_argument;
+		const int has = rows[n].kind == OPTION_FLAG    ? no_argument
+		                : rows[n].kind == OPTION_MAYBE ? optional_argument
+		                                               : required_argument;
 		longs[n] = (struct option){rows[n].name, has, NULL, (int)(256 + n)};
 		if (rows[n].letter) {
 			shorts[s++] = rows[n].letter;
@@ -80,7 +88,8 @@ void options_help(const struct command *c, const struct option_row *rows, struct
 			buf_printf(&b, "-%c, ", rows->letter);
 		else
 			buf_puts(&b, "    ");
-		buf_printf(&b, "--%s%s%s", rows->name, rows->arg ? " " : "", rows->arg ? rows->arg : "");
+		const char *gap = rows->kind == OPTION_MAYBE ? "[=" : " ", *end = rows->kind == OPTION_MAYBE ? "]" : "";
+		buf_printf(&b, "--%s%s%s%s", rows->name, rows->arg ? gap : "", rows->arg ? rows->arg : "", end);
 		buf_printf(out, "  %-28s %s\n", b.p ? b.p : "", rows->help);
 		buf_release(&b);
 	}

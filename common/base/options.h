@@ -15,6 +15,7 @@ enum option_kind {
 	OPTION_TEXT,     /* const char **: borrowed from argv */
 	OPTION_COUNT,    /* int64_t *: 0 to 2^31 - 1 */
 	OPTION_DURATION, /* int64_t *: ms; "30s", "5m", "1.5" (seconds) */
+	OPTION_MAYBE,    /* the same as --NAME=DURATION; --NAME alone is OPTION_ALONE */
 };
 
 struct option_row {
@@ -27,6 +28,7 @@ struct option_row {
 };
 
 #define OPTIONS_MAX 48
+#define OPTION_ALONE (-1)
 
 struct command {
 	const char *name;     /* "as-clone" */
