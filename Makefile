@@ -40,6 +40,7 @@ $(eval $(call command,as-ack-alerts,store,$(SQLITE)))
 $(eval $(call command,as-store,store,$(SQLITE)))
 $(eval $(call command,as-policy,policy store,$(SQLITE) $(JSON)))
 $(eval $(call command,as-doctor,alert policy engine lb store,$(CURL) $(JSON) $(SQLITE)))
+$(eval $(call command,as-status,policy engine lb store,$(CURL) $(JSON) $(SQLITE)))
 
 # ---- store drivers that a URL asks for: loaded when needed (common/store/module.h), built where their library is ----
 first = $(firstword $(foreach p,$(1),$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p))))

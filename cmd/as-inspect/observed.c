@@ -22,14 +22,14 @@ static void probe(const struct inspect *in, const struct found *v, size_t n, str
 	ready_check(in->hosts.tasks, t, n, PROBE_MS);
 }
 
-/* The specification to copy: a ready original before a ready copy before what is not ready; the newest of equals. */
+/* The specification to copy. */
 static const struct found *choose_template(const struct found *v, const struct ready_target *t, size_t n)
 {
 	const struct found *best = NULL;
 	int best_rank = -1;
 
 	for (size_t i = 0; i < n; i++) {
-		const int rank = 2 * t[i].ready + !v[i].copy;
+		const int rank = template_rank(t[i].ready, v[i].copy);
 		if (rank > best_rank || (rank == best_rank && v[i].created > best->created)) {
 			best = &v[i];
 			best_rank = rank;

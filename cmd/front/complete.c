@@ -204,7 +204,7 @@ static const struct option_row *row_of(const struct front *f, const char *word, 
 		}
 	for (const char *p = word + 1; word[1] != '-' && *p; p++)
 		for (const struct option_row *row = f->rows; row->name; row++)
-			if (row->letter == *p && row->arg) {
+			if (row->letter == *p && row->arg && row->kind != OPTION_MAYBE) {
 				*value = p[1] ? p + 1 : NULL;
 				return row;
 			}
@@ -290,7 +290,7 @@ static void offer_words(struct front *f, char **argv, size_t argc)
 			first = place++ ? first : words[i];
 		} else if (strcmp(words[i], "--") == 0) {
 			only_operands = true;
-		} else if ((row = row_of(f, words[i], &value)) && row->arg) {
+		} else if ((row = row_of(f, words[i], &value)) && row->arg && row->kind != OPTION_MAYBE) {
 			if (!value && i + 2 == n)
 				wants = row;
 			else if (!value)

@@ -199,6 +199,11 @@ void container_json(struct buf *out, const json_t *inspect, const char *host, bo
  * it. Of a service that its engine keeps: also engine, and replicas, null when they have no number. */
 void template_json(struct buf *out, const json_t *inspect, const char *host, const json_t *create);
 
+/* Which of a service's containers is the template: a ready original before a ready copy before what is not ready; the
+ * newest of equals. Below TEMPLATE_RANKS. */
+#define TEMPLATE_RANKS 4
+int template_rank(bool ready, bool copy);
+
 /* listed.c: what an entry of an engine's list tells, so that nobody has to ask about each container. */
 
 /* Of which service it is, and whether it joined, as far as labels tell. False: what is in its environment, which only

@@ -159,3 +159,5 @@ void template_json(struct buf *out, const json_t *inspect, const char *host, con
 		write_value(out, "create", create);
 	buf_putc(out, '}');
 }
+
+int template_rank(bool ready, bool copy) { return 2 * ready + !copy; }
