@@ -172,7 +172,7 @@ statuses() {
 	as-start | as-clone | as-remove) echo 0 1 64 65 69 74 75 78 '>128' ;;
 	as-audit | as-ack-alerts | as-lb-update) echo 0 1 64 65 69 74 75 77 78 '>128' ;;
 	as-ingest | as-inspect | as-policy) echo 0 1 64 65 69 74 75 77 78 ;;
-	as-fetch-alerts) echo 0 1 64 69 74 75 77 78 ;;
+	as-fetch-alerts | as-status) echo 0 1 64 69 74 75 77 78 ;;
 	as-watch) echo 0 64 69 74 75 77 78 ;;
 	as-doctor) echo 0 1 64 74 75 78 ;;
 	as-store) echo 0 64 69 74 75 77 78 '>128' ;;
@@ -202,8 +202,9 @@ statuses() {
 		as-fetch-alerts) run -75 "$c" --follow --timeout 50ms ;;
 		as-watch) run -75 "$c" --timeout 50ms ;;
 		as-listen) run -75 "$c" --listen 127.0.0.1:0 --timeout 50ms ;;
+		as-status) run -75 "$c" --watch --timeout 300ms ;;
 		esac
-		case $c in as-fetch-alerts | as-watch | as-listen | as-store | as-doctor) continue ;; esac
+		case $c in as-fetch-alerts | as-watch | as-listen | as-store | as-doctor | as-status) continue ;; esac
 		run -65 bash -c 'echo nonsense | "$@"' - "$c" "${verb[@]}"
 		run -75 bash -c 'exec "$@" <>"$0"' "$BATS_TEST_TMPDIR/never" "$c" --timeout 50ms "${verb[@]}"
 		[ "$c" = as-policy ] || run -69 bash -c '"$1" </' - "$c"
@@ -409,6 +410,12 @@ configuration() {
 	alert scale-up
 	run_examples as-store.1
 	is "$(as-fetch-alerts | wc -l)" 1
+}
+
+@test "as-status(1): the examples run, with a container that no balancer has" {
+	run run_examples as-status.1
+	is "$status" 0
+	has "$output" '! lb edge: no traffic to web'
 }
 
 @test "as-ack-alerts(1): the examples run, with an alert waiting" {
