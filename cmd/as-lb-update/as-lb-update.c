@@ -41,11 +41,8 @@ static int read_policy(struct job *j, struct err *err)
 	steps_text(policy, "lb_backend", j->backend, sizeof j->backend);
 	if (!*j->backend)
 		(void)snprintf(j->backend, sizeof j->backend, "%s", j->service);
-	steps_text(policy, "lb_network", j->network, sizeof j->network);
-	steps_text(policy, "ready", j->ready, sizeof j->ready);
+	entry_policy_read(&j->entry, policy);
 	steps_text(policy, "lb_rule", j->rule_text, sizeof j->rule_text);
-	j->port = jv_int_or(jv_get(policy, "lb_port"), 0);
-	j->weight = jv_int_or(jv_get(policy, "lb_weight"), 100);
 	j->drain_ms = steps_policy_ms(j->r, "drain", 30000);
 	j->gate_ms = steps_policy_ms(j->r, "ready_timeout", 60000);
 	j->dry = steps_dry(&j->u->f, j->r);
@@ -194,7 +191,7 @@ static void close_all(struct update *u)
 		if (u->balancers[i].lb)
 			u->balancers[i].driver->close(u->balancers[i].lb);
 	free(u->balancers);
-	free(u->places);
+	neighbours_release(&u->neighbours);
 	free_known(u);
 	json_decref(u->owners);
 	json_decref(u->claimed);
@@ -217,12 +214,11 @@ int main(int argc, char **argv)
 		return front_fail(&u->f, &err);
 	}
 	u->balancers = calloc(u->f.conf.nlbs + 1, sizeof *u->balancers);
-	u->places = calloc(u->f.conf.nhosts, sizeof *u->places);
 	u->owners = json_object();
 	u->claimed = json_object();
 	u->spared = json_object();
-	if (!u->balancers || !u->places || !u->owners || !u->claimed || !u->spared ||
-	    engine_hosts_init(&u->hosts, &u->f.conf, &err) < 0) {
+	if (!u->balancers || neighbours_init(&u->neighbours, &u->f.conf, &err) < 0 || !u->owners || !u->claimed ||
+	    !u->spared || engine_hosts_init(&u->hosts, &u->f.conf, &err) < 0) {
 		(void)err_set(&err, ERR_TEMPORARY, "out of memory");
 		return front_fail(&u->f, &err);
 	}

@@ -52,7 +52,8 @@ static int await_ready(const struct job *j, const struct change *c, struct err *
 	struct engine_host *h = engine_hosts_get(&j->u->hosts, host, err);
 	if (!h)
 		return -1;
-	ready_wait(&j->u->hosts, h, id, j->ready, *j->network ? j->network : NULL, left > 0 ? left : 0, &w);
+	ready_wait(&j->u->hosts, h, id, j->entry.ready, *j->entry.network ? j->entry.network : NULL, left > 0 ? left : 0,
+	           &w);
 	json_decref(w.doc);
 	if (w.ready)
 		return 0;

@@ -7,6 +7,7 @@
 #ifndef CMD_AS_LB_UPDATE_H
 #define CMD_AS_LB_UPDATE_H
 
+#include "cmd/front/address.h"
 #include "cmd/front/front.h"
 #include "engine/hosts.h"
 #include "lb/lb.h"
@@ -60,8 +61,8 @@ struct update {
 	struct front f;
 	struct engine_hosts hosts; /* and the tasks */
 	struct lb_means means;
-	struct balancer *balancers;                 /* one per configured load balancer, opened at first use */
-	enum { NOT_ASKED, LOCAL, REMOTE } * places; /* of each configured host */
+	struct balancer *balancers; /* one per configured load balancer, opened at first use */
+	struct neighbours neighbours;
 	struct service *services;
 	struct world world;
 	uint64_t jobs; /* so far */
@@ -118,9 +119,10 @@ struct job {
 	struct update *u;
 	uint64_t number;
 	struct record *r;
-	char service[SERVICE_NAME_MAX + 1], backend[LB_NAME], network[64], ready[256], rule_text[1024];
+	char service[SERVICE_NAME_MAX + 1], backend[LB_NAME], rule_text[1024];
+	struct entry_policy entry;
 	int64_t now; /* the record's */
-	int64_t port, weight, drain_ms, gate_ms;
+	int64_t drain_ms, gate_ms;
 	struct rule rule;
 	struct lb_route route;
 	bool dry;
@@ -137,9 +139,6 @@ struct job {
 	bool failed;     /* err holds the first failure */
 	struct err *err;
 };
-
-/* address.c: where a container is reached. Fills name, address, port, weight and check. */
-int server_of(const struct job *j, struct jv container, struct lb_server *s, struct err *err);
 
 /* wanted.c: what is to be changed for a record. Fills wants, and changes for all sides that could be listed. */
 bool is_blind(const struct record *r); /* some host did not answer when it looked */

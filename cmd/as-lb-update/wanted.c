@@ -67,7 +67,7 @@ static int want(struct job *j, struct jv container, bool looked, struct err *err
 	if ((!ready && !w.await) || in_plan_remove(j, id))
 		return 0;
 	steps_text(container, "name", w.container, sizeof w.container);
-	w.bad = server_of(j, container, &w.server, &w.err) < 0;
+	w.bad = server_of(&j->u->neighbours, &j->entry, container, &w.server, &w.err) < 0;
 	struct want *same = *w.server.name ? wanted(j, w.server.name) : NULL;
 	if (same) {
 		*same = w; /* the steps know better than the look */

@@ -1,12 +1,14 @@
 /* Where a load balancer reaches a container. An engine behind a socket of this machine: at the container's own address;
  * any other: at the published port, at the address that the operator gave the host. lb_network names a network that the
  * load balancer shares with the containers, on whatever host. */
-#include "cmd/as-lb-update/update.h"
+#include "cmd/front/address.h"
 
 #include "cmd/front/steps.h"
+#include "engine/engine.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -51,16 +53,16 @@ static int host_network(const struct conf_host *h, bool local, char out[64], str
 }
 
 /* At an address of its own. */
-static int own_address(const struct job *j, struct jv container, char out[64], struct err *err)
+static int own_address(const struct entry_policy *p, struct jv container, char out[64], struct err *err)
 {
 	const struct jv addresses = jv_get(container, "addresses");
 	struct jv_cursor c = jv_each(addresses);
 	struct jv_member m;
 	char names[300];
 
-	if (*j->network) {
-		steps_text(addresses, j->network, out, 64);
-		return *out ? 0 : err_set(err, ERR_REFUSED, "it is not on network %s (autoscale.lb.network)", j->network);
+	if (*p->network) {
+		steps_text(addresses, p->network, out, 64);
+		return *out ? 0 : err_set(err, ERR_REFUSED, "it is not on network %s (autoscale.lb.network)", p->network);
 	}
 	const size_t n = jv_count(addresses);
 	if (n == 1 && jv_next(&c, &m) && jv_str(m.value, out, 64) && *out)
@@ -116,28 +118,41 @@ static int published_port(const struct conf_host *h, struct jv container, unsign
 	return 0;
 }
 
-static bool is_local(struct update *u, const struct conf_host *h)
+int neighbours_init(struct neighbours *n, const struct conf *conf, struct err *err)
 {
-	const size_t i = h ? (size_t)(h - u->f.conf.hosts) : 0;
+	*n = (struct neighbours){.conf = conf, .v = calloc(conf->nhosts + 1, sizeof *n->v)};
+	return n->v ? 0 : err_set(err, ERR_TEMPORARY, "out of memory");
+}
+
+void neighbours_release(struct neighbours *n)
+{
+	free(n->v);
+	n->v = NULL;
+}
+
+static bool is_local(struct neighbours *n, const struct conf_host *h)
+{
+	const size_t i = h ? (size_t)(h - n->conf->hosts) : 0;
 
 	if (!h) /* a record of another configuration */
 		return true;
-	if (u->places[i] == NOT_ASKED)
-		u->places[i] = engine_is_local(h) ? LOCAL : REMOTE;
-	return u->places[i] == LOCAL;
+	if (n->v[i] == NOT_ASKED)
+		n->v[i] = engine_is_local(h) ? LOCAL : REMOTE;
+	return n->v[i] == LOCAL;
 }
 
-static int find_place(const struct job *j, struct jv container, unsigned *port, char out[64], struct err *err)
+static int find_place(struct neighbours *n, const struct entry_policy *p, struct jv container, unsigned *port,
+                      char out[64], struct err *err)
 {
 	const struct jv mode = jv_get(container, "network_mode");
 	char host[SERVICE_NAME_MAX + 1];
 
 	steps_text(container, "host", host, sizeof host);
-	const struct conf_host *h = conf_host(&j->u->f.conf, host);
-	const bool local = is_local(j->u, h);
-	if (jv_is(mode, "host") || (jv_is_null(mode) && !*j->network && !jv_count(jv_get(container, "addresses"))))
+	const struct conf_host *h = conf_host(n->conf, host);
+	const bool local = is_local(n, h);
+	if (jv_is(mode, "host") || (jv_is_null(mode) && !*p->network && !jv_count(jv_get(container, "addresses"))))
 		return host_network(h, local, out, err);
-	return local || *j->network ? own_address(j, container, out, err) : published_port(h, container, port, out, err);
+	return local || *p->network ? own_address(p, container, out, err) : published_port(h, container, port, out, err);
 }
 
 /* The path of `http:PORT/PATH`, when that is the port that is balanced. */
@@ -160,20 +175,29 @@ static void check_of(const char *ready, unsigned port, char out[LB_CHECK])
 		(void)snprintf(out, LB_CHECK, "%s", path);
 }
 
-int server_of(const struct job *j, struct jv container, struct lb_server *s, struct err *err)
+void entry_policy_read(struct entry_policy *p, struct jv policy)
+{
+	steps_text(policy, "lb_network", p->network, sizeof p->network);
+	steps_text(policy, "ready", p->ready, sizeof p->ready);
+	p->port = jv_int_or(jv_get(policy, "lb_port"), 0);
+	p->weight = jv_int_or(jv_get(policy, "lb_weight"), 100);
+}
+
+int server_of(struct neighbours *n, const struct entry_policy *p, struct jv container, struct lb_server *s,
+              struct err *err)
 {
 	char id[128], name[256], address[64];
-	const int64_t port = j->port ? j->port : exposed_port(container);
+	const int64_t port = p->port ? p->port : exposed_port(container);
 
 	steps_text(container, "id", id, sizeof id);
 	steps_text(container, "name", name, sizeof name);
-	*s = (struct lb_server){.port = (unsigned)port, .weight = (unsigned)j->weight, .sessions = -1};
+	*s = (struct lb_server){.port = (unsigned)port, .weight = (unsigned)p->weight, .sessions = -1};
 	if (!lb_server_name(id, s->name))
 		return err_set(err, ERR_INPUT, "%s has no usable id", name);
 	if (port < 1 || port > 65535)
 		return err_set(err, ERR_REFUSED, "%s exposes no TCP port: set autoscale.lb.port", name);
-	check_of(j->ready, s->port, s->check);
-	if (find_place(j, container, &s->port, address, err) < 0)
+	check_of(p->ready, s->port, s->check);
+	if (find_place(n, p, container, &s->port, address, err) < 0)
 		return err_prefix(err, "%s", name);
 	if (!lb_safe_address(address, s->address))
 		return err_set(err, ERR_REFUSED, "%s has no IP address but \"%s\"", name, address);
