@@ -2,7 +2,7 @@
 
 load lib
 
-setup_file() { rig_up docker docker2 haproxy; }
+setup_file() { rig_up tls docker docker2 haproxy; }
 teardown_file() { rig_down; }
 
 setup() {
@@ -39,9 +39,13 @@ two_hosts() {
 		[host "one"]
 		url = $DOCKER_HOST
 		[host "two"]
-		url = tcp://$AS_RIG_DOCKER2_ADDR:2375
+		url = $AS_RIG_DOCKER2_TLS_URL
+		cert_path = $AS_RIG_CERTS/ok
 	EOF
 }
+
+# none PATTERN: of what is on standard input; bytes.
+none() { ! LC_ALL=C grep -qa "$1" || return 1; }
 
 frames() { [ "$(grep -c '^SERVICE' "$1")" -ge "$2" ]; }
 
@@ -127,6 +131,18 @@ frames() { [ "$(grep -c '^SERVICE' "$1")" -ge "$2" ]; }
 	has "$output" "not ready, or gone: as-$copy"
 }
 
+@test "an entry that the operator made for a replica is one" {
+	web
+	ip=$(api GET /containers/web/json | jq -r '.NetworkSettings.Networks[].IPAddress')
+	haproxy_say "add server web/mine $ip:80" >/dev/null
+	haproxy_say 'enable server web/mine' >/dev/null
+	run -0 as-status
+	has "$(line web)" ' 1/1 local'
+	haproxy_say 'set server web/mine addr 127.0.0.9' >/dev/null
+	run -0 as-status
+	has "$output" '! lb edge: no traffic to web'
+}
+
 @test "a load balancer that does not answer, and one that is not configured: said, and the rest stays" {
 	balanced
 	sed -i 's,^socket = .*,socket = /nowhere/haproxy.sock,' "$AUTOSCALE_CONF"
@@ -175,8 +191,8 @@ frames() { [ "$(grep -c '^SERVICE' "$1")" -ge "$2" ]; }
 	run -1 as-status
 	is "$(line web | cut -d' ' -f1-8)" 'web 1 1 ? ? ? ? ?'
 	has "$output" 'store.db'
-	run -1 as-status --json
-	is "$(head -n 1 <<<"$output" | jq -c '[.running, .min, .store]')" '[1,null,false]'
+	run -1 --separate-stderr as-status --json
+	is "$(jq -c '[.running, .min, .store]' <<<"$output")" '[1,null,false]'
 }
 
 @test "operands are services; one that nobody knows is said" {
@@ -243,7 +259,7 @@ frames() { [ "$(grep -c '^SERVICE' "$1")" -ge "$2" ]; }
 	has "$output" "$long"
 	LC_ALL=C COLUMNS=80 run -0 as-status
 	has "$output" '...'
-	! LC_ALL=C grep -q '[^ -~]' <<<"$output"
+	none '[^ -~]' <<<"$output"
 }
 
 @test "what a tenant writes cannot reach the terminal as control codes" {
@@ -256,27 +272,27 @@ frames() { [ "$(grep -c '^SERVICE' "$1")" -ge "$2" ]; }
 	for how in '' --json; do
 		run as-status $how
 		has "$output" owned
-		! LC_ALL=C grep -q $'[\e\a]' <<<"$output"
-		! LC_ALL=C grep -q $'\xc2\x9b' <<<"$output"
+		none $'[\e\a]' <<<"$output"
+		none $'\xc2\x9b' <<<"$output"
 	done
 	run as-status
-	! LC_ALL=C grep -q $'\xe2\x80\xae' <<<"$output"
+	none $'\xe2\x80\xad' <<<"$output"
 	run script -qec 'stty cols 100 rows 24; as-status' /dev/null
 	has "$output" owned
-	! LC_ALL=C sed $'s/\e\\[[0-9;]*m//g' <<<"$output" | LC_ALL=C grep -q $'\e' # but for our own colours
+	LC_ALL=C sed $'s/\e\\[[0-9;]*m//g' <<<"$output" | none $'[\e\a]' # but for our own colours
 }
 
 @test "colours at a terminal only, and not with NO_COLOR" {
 	balanced
 	run -0 as-status
-	! grep -q $'\e' <<<"$output"
+	none $'\e' <<<"$output"
 	run -0 script -qec 'stty cols 80 rows 24; as-status' /dev/null
 	has "$output" $'\e[32m1/1'
 	NO_COLOR=1 run -0 script -qec 'stty cols 80 rows 24; as-status' /dev/null
 	has "$output" '1/1'
-	! grep -q $'\e' <<<"$output"
+	none $'\e' <<<"$output"
 	TERM=dumb run -0 script -qec 'stty cols 80 rows 24; as-status' /dev/null
-	! grep -q $'\e' <<<"$output"
+	none $'\e' <<<"$output"
 }
 
 @test "a terminal's own width is kept" {
@@ -307,7 +323,7 @@ frames() { [ "$(grep -c '^SERVICE' "$1")" -ge "$2" ]; }
 	env --default-signal=INT as-status --watch=0.2 web >"$BATS_TEST_TMPDIR/out" 3>&- &
 	PIDS+=($!)
 	eventually 10 frames "$BATS_TEST_TMPDIR/out" 3
-	! grep -q $'\e' "$BATS_TEST_TMPDIR/out"
+	none $'\e' <"$BATS_TEST_TMPDIR/out"
 	kill -INT "${PIDS[0]}"
 	wait "${PIDS[0]}" || status=$?
 	is "$status" 130

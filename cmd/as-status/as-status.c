@@ -187,7 +187,7 @@ static int start(struct status *s, struct err *err)
 	s->known = json_object();
 	if (!s->host || !s->balancer || !s->known)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
-	if (engine_hosts_init(&s->hosts, conf, err) < 0)
+	if (neighbours_init(&s->neighbours, conf, err) < 0 || engine_hosts_init(&s->hosts, conf, err) < 0)
 		return -1;
 	s->means = (struct lb_means){.tasks = s->hosts.tasks};
 	return 0;
@@ -208,6 +208,7 @@ static void end(struct status *s)
 	json_decref(s->known);
 	buf_release(&s->notes);
 	store_close(s->store);
+	neighbours_release(&s->neighbours);
 	engine_hosts_release(&s->hosts);
 	conf_release(&s->f.conf);
 }

@@ -257,7 +257,7 @@ int find_services(struct status *s, struct err *err)
 	for (size_t i = 0; !bad && i < s->nservices; i++)
 		bad = find_sides(s, &s->services[i], err);
 	free(names);
-	return bad;
+	return bad ? -1 : confirm_sides(s, err);
 }
 
 /* ---- questions about it ---- */

@@ -64,35 +64,64 @@ static void put_one(struct buf *list, const char *entry, const struct replica *o
 	buf_putc(list, '}');
 }
 
-static void compare(const struct service *v, struct side *side, const struct lb_seen *seen)
+/* Is it listed where the container is, under another name? Then somebody else listed it, and it gets its traffic. */
+static bool is_served(struct status *s, const struct service *v, const struct replica *r, const struct lb_list *list)
 {
-	char name[LB_NAME];
+	struct buf container = BUF_INIT(LINE_MAX_BYTES);
+	struct entry_policy how;
+	struct lb_server at;
+	struct err unknown = {0};
+	bool yes = false;
 
-	for (size_t i = 0; seen && i < seen->n; i++) {
+	entry_policy_read(&how, (struct jv){v->policy.p, v->policy.n});
+	container_json(&container, r->doc, s->f.conf.hosts[r->host].name, r->ready);
+	if (!container.failed && server_of(&s->neighbours, &how, (struct jv){container.p, container.n}, &at, &unknown) == 0)
+		for (size_t i = 0; i < list->n; i++)
+			yes = yes || (!list->v[i].ours && list->v[i].state == LB_UP && lb_same_place(&list->v[i], &at));
+	buf_release(&container);
+	return yes;
+}
+
+static void find_stale(const struct service *v, struct side *side, const struct lb_seen *seen)
+{
+	for (size_t i = 0; i < seen->n; i++) {
 		const struct lb_busy *e = &seen->v[i];
-		const struct replica *owner = lb_is_ours(e->name) ? owner_of(v, e->name) : NULL;
+		const bool ours = lb_is_ours(e->name);
+		const struct replica *owner = ours ? owner_of(v, e->name) : NULL;
 		side->entries++;
 		side->up += e->state == LB_UP;
+		side->others += !ours && e->state == LB_UP;
 		/* One that is down or drained at the balancer, and not ready by itself, is what both say. */
-		if (!lb_is_ours(e->name) || (owner && (owner->ready || e->state != LB_UP)))
+		if (!ours || (owner && (owner->ready || e->state != LB_UP)))
 			continue;
 		put_one(&side->stale, e->name, owner, lb_state_name(e->state));
 		side->nstale++;
 	}
+}
+
+/* list: NULL where nobody else has listed anything. */
+static void find_missing(struct status *s, const struct service *v, struct side *side, const struct lb_seen *seen,
+                         const struct lb_list *list)
+{
+	char name[LB_NAME];
+
+	buf_reset(&side->missing);
+	side->nmissing = 0;
+	buf_putc(&side->missing, '[');
 	for (size_t i = 0; i < v->n; i++) {
 		if (!v->v[i].ready || !entry_of(&v->v[i], name))
 			continue;
 		const struct lb_busy *e = entry_in(seen, name);
-		if (e && e->state == LB_UP)
+		if ((e && e->state == LB_UP) || (!e && list && is_served(s, v, &v->v[i], list)))
 			continue;
 		put_one(&side->missing, name, &v->v[i], e ? lb_state_name(e->state) : NULL);
 		side->nmissing++;
 	}
+	buf_putc(&side->missing, ']');
 }
 
-static void look(const struct service *v, struct side *side)
+static void look(struct status *s, const struct service *v, struct side *side)
 {
-	buf_putc(&side->missing, '[');
 	buf_putc(&side->stale, '[');
 	if (!side->b) {
 		(void)err_set(&side->why, ERR_CONFIG, "load balancer \"%s\" is not configured: add a [lb \"%s\"] section",
@@ -104,9 +133,12 @@ static void look(const struct service *v, struct side *side)
 		side->known = true;
 		if (!seen)
 			(void)err_set(&side->why, ERR_NOT_FOUND, "lb %s has no backend %s", side->name, side->backend);
-		compare(v, side, seen);
+		else
+			find_stale(v, side, seen);
+		find_missing(s, v, side, seen, NULL);
 	}
-	buf_putc(&side->missing, ']');
+	if (!side->missing.n)
+		buf_puts(&side->missing, "[]");
 	buf_putc(&side->stale, ']');
 }
 
@@ -137,11 +169,34 @@ int find_sides(struct status *s, struct service *v, struct err *err)
 		                      .stale = BUF_INIT(LINE_MAX_BYTES)};
 		(void)snprintf(side->name, sizeof side->name, "%s", name);
 		(void)snprintf(side->backend, sizeof side->backend, "%s", *backend ? backend : v->name);
-		look(v, side);
+		look(s, v, side);
 		if (!side->b)
 			add_note(s, side->why.message);
 	}
 	return 0;
+}
+
+/* A task: a service. A look does not tell addresses, which only matter where somebody else has entries too. */
+static void confirm(void *ctx, size_t i)
+{
+	struct status *s = ctx;
+	struct service *v = &s->services[i];
+
+	for (size_t k = 0; k < v->nsides; k++) {
+		struct side *side = &v->sides[k];
+		struct lb_list list = {0};
+		struct err unknown = {0};
+		if (!side->known || !side->nmissing || !side->others)
+			continue;
+		if (side->b->driver->list(side->b->lb, side->backend, &list, &unknown) == 0)
+			find_missing(s, v, side, lb_look_find(&side->b->look, side->backend), &list);
+		lb_list_release(&list);
+	}
+}
+
+int confirm_sides(struct status *s, struct err *err)
+{
+	return tasks_run(s->hosts.tasks, s->nservices, confirm, s, err);
 }
 
 void release_side(struct side *side)

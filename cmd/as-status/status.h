@@ -9,6 +9,7 @@
 #define CMD_AS_STATUS_H
 
 #include "base/clock.h"
+#include "cmd/front/address.h"
 #include "cmd/front/front.h"
 #include "cmd/front/rows.h"
 #include "engine/hosts.h"
@@ -68,7 +69,8 @@ struct side {
 	const struct balancer *b; /* NULL: not configured */
 	bool known;               /* could it be looked at? else `why` */
 	struct err why;
-	int64_t entries, up; /* of the backend; those that take traffic */
+	int64_t entries, up; /* of the backend; those that take traffic, */
+	int64_t others;      /* and those of them that we did not make */
 	struct buf missing;  /* ready replicas that get no traffic, a JSON array: {"name","state"} */
 	struct buf stale;    /* entries of ours without a ready replica, the same */
 	int64_t nmissing, nstale;
@@ -100,6 +102,7 @@ struct status {
 	unsigned conventions;
 	struct engine_hosts hosts;
 	struct lb_means means;
+	struct neighbours neighbours;
 	struct host *host;         /* one for each of conf.hosts */
 	struct balancer *balancer; /* one for each of conf.lbs */
 	json_t *known;             /* container id -> {service, joined, env}: a container's environment never changes */
@@ -144,6 +147,8 @@ const struct replica *stands_for(const struct service *v);
 
 /* side.c: a service at its load balancers. */
 int find_sides(struct status *s, struct service *v, struct err *err);
+/* Of all services: a replica that somebody else has listed is not missing. */
+int confirm_sides(struct status *s, struct err *err);
 void release_side(struct side *side);
 int64_t expected_at(const struct service *v); /* entries that it ought to have */
 
