@@ -218,8 +218,8 @@ frames() { [ "$(grep -c '^SERVICE' "$1")" -ge "$2" ]; }
 }
 
 @test "one list of an engine and one look at a balancer, whatever the number of services" {
-	for i in $(seq 20); do
-		container "s$i" "{\"autoscale.service\":\"s$i\",\"autoscale.lb\":\"edge\"}" >/dev/null
+	for i in $(seq 20); do # they need not run
+		api POST "/containers/create?name=s$i" "{\"Image\": \"$AS_RIG_IMAGE\", \"Labels\": {\"autoscale.service\": \"s$i\", \"autoscale.lb\": \"edge\"}}" >/dev/null
 	done
 	as-inspect --all --remember >/dev/null
 	socat -v UNIX-LISTEN:"$BATS_TEST_TMPDIR/engine",fork UNIX-CONNECT:"$API_SOCKET" 2>"$BATS_TEST_TMPDIR/engine.log" 3>&- &
@@ -303,7 +303,7 @@ frames() { [ "$(grep -c '^SERVICE' "$1")" -ge "$2" ]; }
 }
 
 @test "--watch writes over the screen, shows what changes, fits it, and ends on SIGINT" {
-	for i in 1 2 3 4 5 6 7 8; do container "s$i" "{\"autoscale.service\":\"s$i\"}" >/dev/null; done
+	for i in 1 2 3 4 5; do container "s$i" "{\"autoscale.service\":\"s$i\"}" >/dev/null; done
 	NO_COLOR=1 script -qfec 'stty cols 60 rows 6; exec env --default-signal=INT as-status --watch=0.2' /dev/null \
 		>"$BATS_TEST_TMPDIR/out" 3>&- &
 	PIDS+=($!)
