@@ -185,7 +185,8 @@ static void resolve(struct status *s, struct service *v)
 		buf_puts(&v->template, v->newest->text);
 	if (v->template.n && jv_scan(v->template.p, v->template.n, &template, NULL, 0, NULL, &v->why) < 0)
 		return;
-	v->resolved = rows_resolve(&s->rows, &s->f.conf, v->name, template, (struct jv){0}, &v->policy, &v->why) == 0;
+	v->resolved =
+		rows_resolve(&s->rows, &s->f.conf, v->name, template, (struct jv){0}, NULL, NULL, &v->policy, &v->why) == 0;
 	const struct jv policy = {v->policy.p, v->policy.n};
 	if (!v->resolved)
 		return;
