@@ -3,6 +3,7 @@
 #include "cmd/as-status/status.h"
 
 #include "base/exit.h"
+#include "cmd/front/means.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -189,7 +190,7 @@ static int start(struct status *s, struct err *err)
 		return err_set(err, ERR_TEMPORARY, "out of memory");
 	if (neighbours_init(&s->neighbours, conf, err) < 0 || engine_hosts_init(&s->hosts, conf, err) < 0)
 		return -1;
-	s->means = (struct lb_means){.tasks = s->hosts.tasks};
+	front_means(&s->means, &s->hosts);
 	return 0;
 }
 

@@ -518,9 +518,44 @@ static void test_deciding_versions(void)
 	store_close(s);
 }
 
+/* --- the newest action of many services --- */
+
+static int print_newest(void *ctx, const struct history_row *row, struct err *err)
+{
+	buf_printf(ctx, "%s=%s ", row->service, row->op_id);
+	return buf_ok(ctx, err);
+}
+
+static void test_newest(void)
+{
+	struct buf b = BUF_INIT(65536);
+	char names[400][8], op[32];
+	const char *services[400];
+	struct err err = {0};
+	struct store *s = store_open(store_of("newest"), &err);
+
+	for (int i = 0; i < 400; i++) { /* more than one statement takes */
+		(void)snprintf(names[i], sizeof names[i], "s%03d", i);
+		services[i] = names[i];
+	}
+	for (int i = 0; s && i < 400; i += 133)
+		for (int k = 0; k < 2; k++) {
+			(void)snprintf(op, sizeof op, "o%d-%d", i, k);
+			act(s, names[i], op, "");
+		}
+	act(s, "other", "other-0", "");
+	OK(store_history_newest(s, services, 400, print_newest, &b, &err) == 0, "the newest action of 400 services");
+	IS_STR(b.p ? b.p : "", "s000=o0-1 s133=o133-1 s266=o266-1 s399=o399-1 ", "is one of each that has any");
+	buf_reset(&b);
+	OK(store_history_newest(s, services, 0, print_newest, &b, &err) == 0 && b.n == 0, "and of none nothing");
+	buf_release(&b);
+	store_close(s);
+}
+
 int main(void)
 {
 	scratch_make();
+	test_newest();
 	test_prune_counts();
 	test_prune_slices();
 	test_prune_stops();
