@@ -16,7 +16,7 @@ build='gcc make pkg-config libjansson-dev libcurl4-openssl-dev libsqlite3-dev li
 demo="$build haproxy busybox-static iptables iproute2 wrk curl socat"
 test="$demo docker.io docker-compose bats time mandoc shellcheck cppcheck sqlite3 strace hey libmongoc-dev libmariadb-dev
 	mariadb-server openssl faketime tzdata"
-package='dpkg-dev debhelper libmongoc-dev libmariadb-dev lintian'
+package='build-essential dpkg-dev debhelper libmongoc-dev libmariadb-dev lintian'
 
 engine_answers() { timeout 5 docker version >/dev/null 2>&1; }
 

@@ -7,7 +7,7 @@ teardown_file() { rig_down; }
 
 setup() {
 	fresh
-	export LC_ALL=C.UTF-8
+	export LC_ALL=C.UTF-8 TERM=xterm
 	unset COLUMNS NO_COLOR
 	PIDS=() CUT=
 }
