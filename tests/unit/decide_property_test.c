@@ -117,6 +117,9 @@ static int read_list(struct jv list, struct entry *v)
 	return n;
 }
 
+#define NODES 1024
+static struct jv_node nodes[NODES];
+
 static bool read_outcome(const struct buf *plan, struct outcome *o)
 {
 	static const char *const ops[] = {"none", "scale-up", "scale-down", "start", "recreate", "attach"};
@@ -125,7 +128,8 @@ static bool read_outcome(const struct buf *plan, struct outcome *o)
 	bool known = false;
 	char reason[2];
 
-	if (jv_scan(plan->p, plan->n, &v, NULL, 0, NULL, &err) < 0 || !jv_str(jv_get(v, "op"), o->op, sizeof o->op))
+	if (jv_scan_indexed(plan->p, plan->n, &v, NULL, 0, NULL, &(struct jv_index){.v = nodes, .max = NODES}, &err) < 0 ||
+	    !jv_str(jv_get(v, "op"), o->op, sizeof o->op))
 		return false;
 	for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
 		known = known || strcmp(o->op, ops[i]) == 0;
@@ -142,12 +146,10 @@ static bool read_outcome(const struct buf *plan, struct outcome *o)
 	       (jv_str(jv_get(v, "reason"), reason, sizeof reason) || jv_is_string(jv_get(v, "reason")));
 }
 
-/* The plan of the record in `writer`: its values are found by reading once, and by an index the next time. */
-static int decide_text(struct decide_state *state, int64_t later, struct buf *plan)
+/* The plan of the record in `writer`, whose values are found through an index with that room; 0: by reading. */
+static int decide_text(struct decide_state *state, int64_t later, uint32_t room, struct buf *plan)
 {
-	static struct jv_node nodes[1024];
-	static bool by_index;
-	struct jv_index index = {.v = nodes, .max = (by_index = !by_index) ? 1024 : 0};
+	struct jv_index index = {.v = nodes, .max = room};
 	struct jv_member members[16];
 	size_t n = 0;
 	struct err err = {0};
@@ -300,7 +302,7 @@ static void check_stream(const struct facts *f, struct decide_state *state, cons
 {
 	static struct outcome second;
 
-	if (decide_text(state, 1000, &plan_b) || !read_outcome(&plan_b, &second) || f->swarm)
+	if (decide_text(state, 1000, NODES, &plan_b) || !read_outcome(&plan_b, &second) || f->swarm)
 		return;
 	for (int i = 0; i < first->ncreate; i++)
 		for (int k = 0; k < second.ncreate; k++)
@@ -315,7 +317,7 @@ static void check_stream(const struct facts *f, struct decide_state *state, cons
 static int fresh(struct buf *plan)
 {
 	struct decide_state *state = decide_state_new();
-	const int code = decide_text(state, 0, plan);
+	const int code = decide_text(state, 0, 0, plan); /* as without an index */
 
 	decide_state_free(state);
 	return code;
@@ -328,7 +330,7 @@ static void check(uint64_t seed, uint64_t i)
 
 	random_record(&writer, seed, 1);
 	struct decide_state *state = decide_state_new();
-	const int code = decide_text(state, 0, &plan_a);
+	const int code = decide_text(state, 0, NODES, &plan_a);
 	const bool plan = read_outcome(&plan_a, &o);
 	holds(IS_PLAN, plan && (!code || (code == ERR_REFUSED && strcmp(o.op, "none") == 0)), "error %d, op %s", code,
 	      o.op);
