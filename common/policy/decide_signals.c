@@ -52,7 +52,6 @@ static bool read_targets(struct decision *d, struct jv target)
 	struct jv_member m;
 	size_t n = 0;
 
-	d->names = (struct buf)BUF_INIT(LINE_MAX_BYTES);
 	/* Decoded names with their ends are no longer than the object, so that the pointers stay good. */
 	if (!(d->signals = calloc(jv_count(target) + 1, sizeof *d->signals)) || buf_reserve(&d->names, target.n) < 0)
 		return false;
