@@ -53,13 +53,12 @@ static int resolve_item(struct resolver *r, struct jv record, struct item *it)
 	const int bad = rows_resolve(&r->rows, &r->f.conf, it->service, jv_path(record, "observed.template"),
 	                             jv_get(record, "alert"), &r->known, &entry, &it->policy, &it->err);
 
+	struct past_span *const span = entry ? &entry->span : &it->span;
 	if (!entry || !entry->spanned)
-		past_span_read((struct jv){it->policy.p, it->policy.n}, &it->span);
-	else
-		it->span = entry->span;
-	if (entry && !entry->spanned) {
-		entry->span = it->span;
+		past_span_read((struct jv){it->policy.p, it->policy.n}, span);
+	if (entry) {
 		entry->spanned = true;
+		it->span = entry->span;
 	}
 	return bad;
 }

@@ -24,27 +24,32 @@ void finding_ok(const struct findings *to, const char *what, const char *fmt, ..
 	to->take(to->ctx, &(struct finding){.level = FINDING_OK, .what = what, .found = found, .mend = ""});
 }
 
+__attribute__((format(printf, 5, 0))) static void tell(const struct findings *to, enum finding_level level,
+                                                       const char *what, const char *found, const char *fmt, va_list ap)
+{
+	char mend[FINDING_TEXT];
+
+	(void)vsnprintf(mend, sizeof mend, fmt, ap);
+	to->take(to->ctx, &(struct finding){.level = level, .what = what, .found = found, .mend = mend});
+}
+
 void finding_bad(const struct findings *to, enum finding_level level, const char *what, const char *found,
                  const char *fmt, ...)
 {
-	char mend[FINDING_TEXT];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(mend, sizeof mend, fmt, ap);
+	tell(to, level, what, found, fmt, ap);
 	va_end(ap);
-	to->take(to->ctx, &(struct finding){.level = level, .what = what, .found = found, .mend = mend});
 }
 
 void finding_failed(const struct findings *to, const char *what, const struct err *err, const char *fmt, ...)
 {
-	char mend[FINDING_TEXT];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(mend, sizeof mend, fmt, ap);
+	tell(to, FINDING_FAIL, what, err->message, fmt, ap);
 	va_end(ap);
-	to->take(to->ctx, &(struct finding){FINDING_FAIL, what, err->message, mend});
 }
 
 void finding_clock(const struct findings *to, const char *whose, int64_t ahead_ms, int64_t fuzz_ms, const char *advice)

@@ -164,12 +164,10 @@ static bool scan_word(struct scan *s, const char *word)
 	return true;
 }
 
-static bool scan_scalar(struct scan *s)
+static bool scan_scalar(struct scan *s, bool *escaped)
 {
-	bool escaped;
-
 	switch (*s->p) {
-	case '"': return scan_string(s, &escaped);
+	case '"': return scan_string(s, escaped);
 	case 't': return scan_word(s, "true");
 	case 'f': return scan_word(s, "false");
 	case 'n': return scan_word(s, "null");
@@ -287,7 +285,7 @@ static inline const unsigned char *past_scalar(struct scan *s, const unsigned ch
 			return q + 1;
 	}
 	s->p = p;
-	return (*p == '"' ? scan_string(s, escaped) : scan_scalar(s)) ? s->p : NULL;
+	return scan_scalar(s, escaped) ? s->p : NULL;
 }
 
 static bool wrong_at(struct scan *s, const unsigned char *p, const char *why)
