@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/exit.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,12 +73,10 @@ static size_t name_services(struct resolver *r, size_t n, const char **services)
 
 	for (size_t i = 0; i < n; i++) {
 		struct item *it = &r->items[i];
-		size_t at = 5381;
 		if (!*it->service)
 			continue;
-		for (const char *p = it->service; *p; p++)
-			at = at * 33 + (unsigned char)*p;
-		for (at %= 2 * BATCH_RECORDS; slot[at] && strcmp(services[slot[at] - 1], it->service) != 0;)
+		size_t at = hash_text(it->service) % (2 * BATCH_RECORDS);
+		for (; slot[at] && strcmp(services[slot[at] - 1], it->service) != 0;)
 			at = (at + 1) % (2 * BATCH_RECORDS);
 		if (!slot[at]) {
 			services[found++] = it->service;

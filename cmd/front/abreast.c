@@ -1,5 +1,7 @@
 #include "cmd/front/abreast.h"
 
+#include "base/hash.h"
+
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,17 +78,15 @@ static enum record_fate each(void *ctx, struct record *r, struct err *err)
 	struct abreast *a = ctx;
 	char service[SERVICE_NAME_MAX + 1];
 	struct err none;
-	size_t hash = 5381;
 
 	if (record_service(r, service, &none) < 0)
 		return a->each(a->ctx, r, err);
-	for (const char *p = service; *p; p++)
-		hash = hash * 33 + (unsigned char)*p;
+	const size_t gate = hash_text(service) % GATES;
 	if (a->together)
-		return in_order(a, &a->last[hash % GATES], r, err);
-	tasks_enter(a->tasks, &a->services[hash % GATES]);
+		return in_order(a, &a->last[gate], r, err);
+	tasks_enter(a->tasks, &a->services[gate]);
 	const enum record_fate fate = a->each(a->ctx, r, err);
-	tasks_leave(a->tasks, &a->services[hash % GATES]);
+	tasks_leave(a->tasks, &a->services[gate]);
 	return fate;
 }
 

@@ -1,6 +1,7 @@
 /* Which policy was made of the same words before: its bytes again instead of the work. */
 #include "cmd/front/known.h"
 
+#include "base/hash.h"
 #include "base/limits.h"
 
 #include <string.h>
@@ -56,21 +57,7 @@ void known_begin(struct known *k, const struct policy_source *sources, size_t n)
 }
 
 /* Where those words have their place. */
-static size_t place(const struct known *k)
-{
-	uint64_t h = 1469598103934665603u; /* FNV-1a, of eight bytes at a time */
-	uint64_t eight = 0;
-	size_t i = 0;
-
-	for (; i + sizeof eight <= k->words.n; i += sizeof eight) {
-		memcpy(&eight, k->words.p + i, sizeof eight);
-		h = (h ^ eight) * 1099511628211u;
-		h ^= h >> 32;
-	}
-	for (; i < k->words.n; i++)
-		h = (h ^ (unsigned char)k->words.p[i]) * 1099511628211u;
-	return (size_t)((h ^ h >> 29) % KNOWN_MAX);
-}
+static size_t place(const struct known *k) { return hash_more(HASH_BEGIN, k->words.p, k->words.n) % KNOWN_MAX; }
 
 struct known_policy *known_find(struct known *k)
 {

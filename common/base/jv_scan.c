@@ -1,4 +1,5 @@
 /* Validation of JSON, and the index of what was validated: one pass over the bytes, no recursion, no allocation. */
+#include "base/hash.h"
 #include "base/jv_hex.h"
 
 #include "base/jv.h"
@@ -192,15 +193,6 @@ struct tops {
 	size_t max, n;
 };
 
-static uint32_t hash_bytes(const char *p, size_t n)
-{
-	uint32_t h = 2166136261u; /* FNV-1a */
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)p[i]) * 16777619u;
-	return h;
-}
-
 /* A name decoded for comparing; escapes in names are rare, so that this may allocate. NULL: no memory. */
 static char *decoded(const struct jv_member *m, struct buf *scratch)
 {
@@ -232,12 +224,12 @@ static bool top_name(struct scan *s, struct tops *t, const unsigned char *from, 
 	if (escaped) {
 		struct buf scratch = BUF_INIT(LINE_MAX_BYTES);
 		const char *p = decoded(m, &scratch);
-		m->hash = p ? hash_bytes(p, scratch.n) : 0;
+		m->hash = p ? (uint32_t)hash_more(HASH_BEGIN, p, scratch.n) : 0;
 		buf_release(&scratch);
 		if (!p)
 			return wrong(s, "no memory for a name");
 	} else {
-		m->hash = hash_bytes(m->name.p, m->name.n);
+		m->hash = (uint32_t)hash_more(HASH_BEGIN, m->name.p, m->name.n);
 	}
 	for (size_t i = 0; i < t->n; i++)
 		if (t->v[i].hash == m->hash && same_name(&t->v[i], m))

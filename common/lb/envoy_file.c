@@ -4,6 +4,8 @@
  * https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/endpoint/v3/endpoint.proto */
 #include "lb/envoy.h"
 
+#include "base/hash.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +18,8 @@ static const char *const reserved[] = {"as-clusters", "as-routes", NULL};
 
 void envoy_hash(const char *text, size_t n, char out[17])
 {
-	uint64_t hash = 14695981039346656037u;
+	const uint64_t hash = hash_more(HASH_BEGIN, text, n);
 
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
 	(void)snprintf(out, 17, "%016llx", (unsigned long long)hash);
 }
 

@@ -3,6 +3,7 @@
 #include "lb/traefik.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/limits.h"
 
 #include <fcntl.h>
@@ -214,10 +215,8 @@ static void put_services(const struct lb *lb, const struct filed *f, struct buf 
 /* FNV-1a, 64 bits. */
 static void mark_of(int64_t version, const struct buf *services, char out[TRAEFIK_MARK])
 {
-	uint64_t hash = 14695981039346656037u;
+	const uint64_t hash = hash_more(HASH_BEGIN, services->p, services->n);
 
-	for (size_t i = 0; i < services->n; i++)
-		hash = (hash ^ (unsigned char)services->p[i]) * 1099511628211u;
 	(void)snprintf(out, TRAEFIK_MARK, "%lld-%016llx", (long long)version, (unsigned long long)hash);
 }
 

@@ -1,6 +1,8 @@
 /* What one stream remembers of each service, so that a storm of alerts makes one action. */
 #include "policy/decision.h"
 
+#include "base/hash.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,11 +63,8 @@ void decide_state_free(struct decide_state *s)
 
 static struct planned **planned_slot(struct decide_state *s, const char *service)
 {
-	uint32_t h = 2166136261u;
+	struct planned **slot = &s->bucket[hash_text(service) % BUCKETS];
 
-	for (const char *p = service; *p; p++)
-		h = (h ^ (unsigned char)*p) * 16777619u;
-	struct planned **slot = &s->bucket[h % BUCKETS];
 	while (*slot && strcmp((*slot)->service, service) != 0)
 		slot = &(*slot)->next;
 	return slot;

@@ -1,6 +1,8 @@
 /* One record of a replay: decided as it is, or as it would have been. */
 #include "policy/simulation.h"
 
+#include "base/hash.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,11 +44,8 @@ void simulation_free(struct simulation *s)
 
 static struct sim_service *service_of(struct simulation *s, const char *name)
 {
-	uint32_t h = 2166136261u;
+	struct sim_service **slot = &s->bucket[hash_text(name) % BUCKETS];
 
-	for (const char *p = name; *p; p++)
-		h = (h ^ (unsigned char)*p) * 16777619u;
-	struct sim_service **slot = &s->bucket[h % BUCKETS];
 	while (*slot && strcmp((*slot)->service, name) != 0)
 		slot = &(*slot)->next;
 	if (*slot)
